@@ -1,0 +1,248 @@
+//! Opening a server connection: connect, log in as the client's own user, up to the first ReadyForQuery.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes, BytesMut};
+use pgsplit_auth::scram::{Client, Credential};
+use pgsplit_auth::{Keys, Secret, cleartext_body, mechanism_names};
+use pgsplit_net::{ConnectTarget, Stream, connect};
+use pgsplit_route::Node;
+use pgsplit_wire::backend::{Authentication, authentication, key_data, parameter};
+use pgsplit_wire::startup::PROTOCOL_3_0;
+use pgsplit_wire::{HEADER, Header, build};
+
+use crate::cancel::{CancelTarget, host_of};
+use crate::error::OpenError;
+use crate::params::Params;
+use crate::server::Parts;
+use crate::settings::Settings;
+use crate::users::{Environment, UserPools};
+
+/// What a server is shown. No plaintext password is needed: the keys come from the client's own login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// Nothing: the server must trust this side.
+    None,
+    /// ClientKey and ServerKey won from the client's login.
+    Keys(Keys),
+    /// A configured password.
+    Password(Secret),
+}
+
+/// Keys derived from configured passwords.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyCache(Arc<pgsplit_auth::KeyCache>);
+
+impl Default for KeyCache {
+    fn default() -> Self {
+        Self(Arc::new(pgsplit_auth::KeyCache::new(1024)))
+    }
+}
+
+/// The longest message that a server sends during a login.
+const MAX_LOGIN_MESSAGE: usize = 64 * 1024;
+
+/// Opens a connection to `node` that starts with the settings `base`.
+pub(crate) async fn open(
+    environment: &Environment,
+    users: &UserPools,
+    node: &Node,
+    generation: u64,
+    base: Arc<Settings>,
+) -> Result<Parts, OpenError> {
+    let settings = environment.settings.load_full();
+    let attempt = attempt(environment, users, node, &base);
+    let opened =
+        tokio::time::timeout(settings.connect, attempt).await.map_err(|_| OpenError::Unreachable {
+            node: node.name.to_string(),
+            why: format!("no answer within timeouts.connect ({:?})", settings.connect),
+        })?;
+    let Opened { stream, params, cancel } = opened?;
+    users.set_reported(&base, &params);
+    Ok(Parts {
+        stream,
+        node: node.id,
+        cancel,
+        params,
+        base,
+        generation,
+        expires: expiry(settings.lifetime),
+        prepared: settings.prepared_statements,
+        outstanding: node.outstanding.clone(),
+    })
+}
+
+/// A tenth of jitter keeps connections that were opened together from ending together.
+fn expiry(lifetime: Option<Duration>) -> Instant {
+    const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+    let lifetime = lifetime.map_or(FOREVER, |most| most.mul_f64(rand::random_range(0.9..1.0)));
+    Instant::now() + lifetime
+}
+
+struct Opened {
+    stream: Stream,
+    params: Params,
+    cancel: CancelTarget,
+}
+
+async fn attempt(
+    environment: &Environment,
+    users: &UserPools,
+    node: &Node,
+    base: &Settings,
+) -> Result<Opened, OpenError> {
+    let target = ConnectTarget::Tcp { addresses: &node.resolved, host: host_of(&node.address) };
+    let tls = environment.tls.load_full();
+    let timeout = environment.settings.load().connect;
+    let stream = connect(target, &tls, timeout)
+        .await
+        .map_err(|error| OpenError::Unreachable { node: node.name.to_string(), why: error.to_string() })?;
+    let mut talk = Talk { stream, inbox: BytesMut::new(), node: &node.name };
+    let mut out = BytesMut::new();
+    let who = [(&b"user"[..], &users.key.user[..]), (&b"database"[..], &users.key.database[..])];
+    build::startup(&mut out, PROTOCOL_3_0, who.into_iter().chain(base.iter()));
+    talk.send(&out).await?;
+    talk.authenticate(environment, users).await?;
+    talk.until_ready(node).await
+}
+
+/// The conversation of one login.
+struct Talk<'a> {
+    stream: Stream,
+    inbox: BytesMut,
+    node: &'a str,
+}
+
+impl Talk<'_> {
+    fn protocol(&self, why: &'static str) -> OpenError {
+        OpenError::Protocol { node: self.node.to_owned(), why }
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
+        self.stream.write_all(bytes).await.map_err(|error| OpenError::unreachable(self.node, &error))
+    }
+
+    async fn password(&mut self, body: &[u8]) -> Result<(), OpenError> {
+        let mut out = BytesMut::new();
+        build::password(&mut out, body);
+        self.send(&out).await
+    }
+
+    /// The next message but notices: its type, and the whole frame.
+    async fn next(&mut self) -> Result<(u8, Bytes), OpenError> {
+        loop {
+            let header = Header::read(&self.inbox).map_err(|_| self.protocol("impossible message length"))?;
+            if let Some(header) = header {
+                if header.body > MAX_LOGIN_MESSAGE {
+                    return Err(self.protocol("a message of the login is too long"));
+                }
+                if self.inbox.len() >= header.total() {
+                    let frame = self.inbox.split_to(header.total()).freeze();
+                    match header.tag {
+                        b'N' => continue,
+                        b'E' => return Err(OpenError::Refused { node: self.node.to_owned(), frame }),
+                        tag => return Ok((tag, frame)),
+                    }
+                }
+            }
+            let mut chunk = [0; 4096];
+            match self.stream.read_some(&mut chunk).await {
+                Ok(0) => {
+                    return Err(OpenError::unreachable(self.node, &std::io::ErrorKind::UnexpectedEof.into()));
+                }
+                Ok(n) => self.inbox.extend_from_slice(chunk.get(..n).unwrap_or_default()),
+                Err(error) => return Err(OpenError::unreachable(self.node, &error)),
+            }
+        }
+    }
+
+    async fn authenticate(&mut self, environment: &Environment, users: &UserPools) -> Result<(), OpenError> {
+        let node = self.node.to_owned();
+        let lacks = |why: String| OpenError::Credentials { node: node.clone(), why };
+        let credentials = users.credentials();
+        let mut scram: Option<Client> = None;
+        let mut proved = false;
+        loop {
+            let (tag, frame) = self.next().await?;
+            let request =
+                (tag == b'R').then(|| authentication(frame.get(HEADER..).unwrap_or_default())).flatten();
+            match request.ok_or_else(|| self.protocol("expected an authentication request"))? {
+                Authentication::Ok if scram.is_none() || proved => return Ok(()),
+                Authentication::Ok => return Err(self.protocol("the server accepted a login that it did not check")),
+                Authentication::Cleartext => match &*credentials {
+                    Credentials::Password(password) => {
+                        let body = cleartext_body(password).map_err(|error| lacks(error.to_string()))?;
+                        self.password(&body).await?;
+                    }
+                    _ => return Err(lacks("it asks for the password itself; use scram-sha-256 in its pg_hba.conf, or give the password in auth.users".into())),
+                },
+                Authentication::Sasl(offered) => {
+                    let credential = credential(&credentials, environment, users)
+                        .ok_or_else(|| lacks("it asks for SCRAM, but the client was let in without a password; set auth.method = \"scram-sha-256\", or give the password in auth.users".into()))?;
+                    let binding = self.stream.tls_server_end_point().cloned();
+                    let mut client = Client::new(credential, binding.as_deref());
+                    let (mechanism, first) = client
+                        .start(&mechanism_names(offered))
+                        .map_err(|error| lacks(error.to_string()))?;
+                    scram = Some(client);
+                    let mut out = BytesMut::new();
+                    build::sasl_initial(&mut out, mechanism, &first);
+                    self.send(&out).await?;
+                }
+                Authentication::SaslContinue(data) => {
+                    let client = scram.as_mut().ok_or_else(|| self.protocol("SASL challenge out of order"))?;
+                    let proof = client.server_first(data).map_err(|error| lacks(error.to_string()))?;
+                    self.password(&proof).await?;
+                }
+                Authentication::SaslFinal(data) => {
+                    let client = scram.as_mut().ok_or_else(|| self.protocol("SASL outcome out of order"))?;
+                    client.server_final(data).map_err(|error| lacks(error.to_string()))?;
+                    proved = true;
+                }
+                Authentication::Md5 => return Err(lacks("md5 passwords are not supported: set the password again with password_encryption = 'scram-sha-256', and use scram-sha-256 in pg_hba.conf".into())),
+                Authentication::Other(code) => return Err(lacks(format!("it asks for authentication method {code}, which is not supported; use scram-sha-256 in its pg_hba.conf"))),
+            }
+        }
+    }
+
+    /// Everything behind AuthenticationOk, up to ReadyForQuery.
+    async fn until_ready(mut self, node: &Node) -> Result<Opened, OpenError> {
+        let mut params = Params::default();
+        let mut cancel = None;
+        loop {
+            let (tag, frame) = self.next().await?;
+            let body = frame.slice(HEADER..);
+            match tag {
+                b'S' => {
+                    let (name, value) =
+                        parameter(&body).ok_or_else(|| self.protocol("malformed ParameterStatus"))?;
+                    params.set(name, value);
+                }
+                b'K' => {
+                    let (pid, key) =
+                        key_data(&body).ok_or_else(|| self.protocol("malformed BackendKeyData"))?;
+                    cancel = Some(CancelTarget::new(node, pid, key));
+                }
+                b'Z' if !self.inbox.has_remaining() => {
+                    // Some poolers between give no key; then there is nothing to cancel with.
+                    let cancel = cancel.unwrap_or_else(|| CancelTarget::new(node, 0, &[0; 4]));
+                    return Ok(Opened { stream: self.stream, params, cancel });
+                }
+                _ => return Err(self.protocol("unexpected message after the login")),
+            }
+        }
+    }
+}
+
+fn credential(credentials: &Credentials, environment: &Environment, users: &UserPools) -> Option<Credential> {
+    match credentials {
+        Credentials::None => None,
+        Credentials::Keys(keys) => Some(Credential::Keys(keys.clone())),
+        Credentials::Password(password) => Some(Credential::Password {
+            user: String::from_utf8_lossy(&users.key.user).into_owned(),
+            password: password.clone(),
+            cache: environment.keys.0.clone(),
+        }),
+    }
+}

@@ -1,0 +1,412 @@
+//! One pool: the connections of one (user, database) on one node.
+//!
+//! Taking is first come, first served: a connection that is put back goes straight to the client that has waited the
+//! longest. Connections are opened by tasks of their own, one for each client that waits and for which there is room.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use pgsplit_route::NodeId;
+use tokio::sync::oneshot;
+
+use crate::budget::Budget;
+use crate::error::{CheckoutError, OpenError};
+use crate::login;
+use crate::metrics::Metrics;
+use crate::server::Server;
+use crate::settings::Settings;
+use crate::users::{Environment, UserPools};
+
+/// The connections of one (user, database) on one node.
+#[derive(Debug)]
+pub struct Pool {
+    node: NodeId,
+    users: Weak<UserPools>,
+    environment: Arc<Environment>,
+    budget: Arc<Budget>,
+    inner: Mutex<Inner>,
+}
+
+/// Boxed, because a connection is handed from one owner to the next with every statement.
+#[derive(Debug, Default)]
+#[allow(clippy::vec_box, reason = "moving a box is a pointer; moving the connection is its whole size")]
+struct Inner {
+    /// The one used last is at the end and is taken first, so that what is not needed ages.
+    idle: Vec<Box<Server>>,
+    /// Connections that exist or are being opened.
+    open: usize,
+    opening: usize,
+    waiting: VecDeque<Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    hand: oneshot::Sender<Result<Box<Server>, OpenError>>,
+    want: Arc<Settings>,
+    base: Arc<Settings>,
+}
+
+/// A pool at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Connections that wait for work.
+    pub idle: usize,
+    /// Connections lent.
+    pub busy: usize,
+    /// Connections being opened.
+    pub opening: usize,
+    /// Clients that wait.
+    pub waiting: usize,
+}
+
+/// A connection's place in its pool and on its node, given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pool: Arc<Pool>,
+    opening: bool,
+}
+
+impl Place {
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    fn opened(mut self) -> Self {
+        self.pool.lock().opening -= 1;
+        self.opening = false;
+        self
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        {
+            let mut inner = self.pool.lock();
+            inner.open -= 1;
+            inner.opening -= usize::from(self.opening);
+        }
+        Metrics::count(&self.pool.environment.metrics.closed);
+        self.pool.budget.release();
+        self.pool.grow();
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(
+        node: NodeId,
+        users: Weak<UserPools>,
+        environment: Arc<Environment>,
+        budget: Arc<Budget>,
+    ) -> Arc<Self> {
+        let pool = Arc::new(Self { node, users, environment, budget, inner: Mutex::default() });
+        pool.budget.add(Arc::downgrade(&pool));
+        pool
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The node that its connections lead to.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        let inner = self.lock();
+        let (idle, opening) = (inner.idle.len(), inner.opening);
+        let waiting = inner.waiting.iter().filter(|w| !w.hand.is_closed()).count();
+        Gauges { idle, opening, busy: inner.open - idle - opening, waiting }
+    }
+
+    /// An idle connection that can be brought into this state, if nobody waits and there is one.
+    #[must_use]
+    pub fn try_take(&self, want: &Arc<Settings>) -> Option<Box<Server>> {
+        let generation = self.environment.view.load().generation;
+        loop {
+            let mut server = {
+                let mut inner = self.lock();
+                if !inner.waiting.is_empty() {
+                    return None;
+                }
+                let exact = inner.idle.iter().rposition(|s| Arc::ptr_eq(s.applied(), want));
+                let at = exact.or_else(|| inner.idle.iter().rposition(|s| s.fits(want)))?;
+                inner.idle.remove(at)
+            };
+            // What an idle connection has to say (a time-out, a shutdown, a changed role) ends its use here.
+            if server.generation == generation && !server.stream.is_readable_hint() {
+                server.set_busy(true);
+                return Some(server);
+            }
+        }
+    }
+
+    /// A connection that can be brought into the state `want`; when a new one must be opened, it starts with the
+    /// settings `base`. Waits in line, at most as long as `pool.wait` says.
+    ///
+    /// # Errors
+    /// None came free in time, the queue is full, or one could not be opened.
+    pub async fn take(
+        self: &Arc<Self>,
+        want: &Arc<Settings>,
+        base: &Arc<Settings>,
+    ) -> Result<Box<Server>, CheckoutError> {
+        if let Some(server) = self.try_take(want) {
+            return Ok(server);
+        }
+        let since = Instant::now();
+        let (hand, given) = oneshot::channel();
+        let settings = self.environment.settings.load();
+        if let Some(mut server) = self.enqueue(hand, want, base, settings.waiting)? {
+            server.set_busy(true);
+            return Ok(server);
+        }
+        self.grow();
+        let result = tokio::time::timeout(settings.wait, given).await;
+        let metrics = &self.environment.metrics;
+        metrics.wait.observe(since.elapsed());
+        match result {
+            Ok(Ok(Ok(mut server))) => {
+                server.set_busy(true);
+                Ok(server)
+            }
+            Ok(Ok(Err(error))) => Err(error.into()),
+            // The sender is dropped only with the pool.
+            Ok(Err(_)) => Err(CheckoutError::NoNode),
+            Err(_) => {
+                Metrics::count(&metrics.timeouts);
+                Err(CheckoutError::Timeout)
+            }
+        }
+    }
+
+    /// Gets in line, unless a connection was put back since the last look.
+    fn enqueue(
+        &self,
+        hand: oneshot::Sender<Result<Box<Server>, OpenError>>,
+        want: &Arc<Settings>,
+        base: &Arc<Settings>,
+        most: usize,
+    ) -> Result<Option<Box<Server>>, CheckoutError> {
+        let waiting = &self.environment.waiting;
+        let mut inner = self.lock();
+        if inner.waiting.is_empty()
+            && let Some(at) = inner.idle.iter().rposition(|server| server.fits(want))
+        {
+            return Ok(Some(inner.idle.remove(at)));
+        }
+        if waiting.load(Ordering::Relaxed) >= most {
+            // Those that have given up are still in line until somebody looks.
+            let before = inner.waiting.len();
+            inner.waiting.retain(|w| !w.hand.is_closed());
+            waiting.fetch_sub(before - inner.waiting.len(), Ordering::Relaxed);
+            if waiting.load(Ordering::Relaxed) >= most {
+                return Err(CheckoutError::QueueFull);
+            }
+        }
+        waiting.fetch_add(1, Ordering::Relaxed);
+        inner.waiting.push_back(Waiter { hand, want: want.clone(), base: base.clone() });
+        Ok(None)
+    }
+
+    /// The client that has waited the longest and still does.
+    fn next_waiter(&self, inner: &mut Inner) -> Option<Waiter> {
+        while let Some(waiter) = inner.waiting.pop_front() {
+            self.environment.waiting.fetch_sub(1, Ordering::Relaxed);
+            if !waiter.hand.is_closed() {
+                return Some(waiter);
+            }
+        }
+        None
+    }
+
+    /// Takes a connection back: the client that has waited the longest gets it, else it becomes idle.
+    pub(crate) fn put(mut server: Box<Server>) {
+        server.set_busy(false);
+        let pool = server.pool().clone();
+        let fresh = pool.environment.view.load().generation == server.generation;
+        if !fresh || Instant::now() >= server.expires {
+            return;
+        }
+        loop {
+            let mut inner = pool.lock();
+            let Some(waiter) = pool.next_waiter(&mut inner) else {
+                if pool.budget.is_short() {
+                    drop(inner);
+                    return;
+                }
+                server.idle_since = Instant::now();
+                inner.idle.push(server);
+                return;
+            };
+            if !server.fits(&waiter.want) {
+                // It keeps its place in line; the place that this connection gives up is opened anew for it.
+                pool.environment.waiting.fetch_add(1, Ordering::Relaxed);
+                inner.waiting.push_front(waiter);
+                drop(inner);
+                return;
+            }
+            drop(inner);
+            match waiter.hand.send(Ok(server)) {
+                Ok(()) => return,
+                Err(Ok(back)) => server = back,
+                Err(Err(_)) => return,
+            }
+        }
+    }
+
+    /// Opens connections for those that wait, as far as there is room.
+    pub(crate) fn grow(self: &Arc<Self>) {
+        let settings = self.environment.settings.load();
+        let (limit, most) = self.environment.limits(self.node, &settings);
+        loop {
+            let Some(evicted) = self.wants_another(limit) else { return };
+            drop(evicted);
+            if !self.budget.acquire(most) {
+                self.budget.starve(Arc::downgrade(self));
+                return;
+            }
+            let Some((place, base)) = self.reserve(limit) else {
+                self.budget.release();
+                return;
+            };
+            tokio::spawn(Self::open_for_waiter(place, base));
+        }
+    }
+
+    /// Whether a client waits for whom nothing is being opened. An idle connection that fits nobody makes room.
+    fn wants_another(&self, limit: usize) -> Option<Option<Box<Server>>> {
+        let mut inner = self.lock();
+        inner.waiting.get(inner.opening)?;
+        if inner.open < limit {
+            return Some(None);
+        }
+        if inner.idle.is_empty() {
+            return None;
+        }
+        let evicted = inner.idle.remove(0);
+        Some(Some(evicted))
+    }
+
+    fn reserve(self: &Arc<Self>, limit: usize) -> Option<(Place, Arc<Settings>)> {
+        let mut inner = self.lock();
+        let base = inner.waiting.get(inner.opening)?.base.clone();
+        if inner.open >= limit {
+            return None;
+        }
+        inner.open += 1;
+        inner.opening += 1;
+        drop(inner);
+        Some((Place { pool: self.clone(), opening: true }, base))
+    }
+
+    async fn open_for_waiter(place: Place, base: Arc<Settings>) {
+        let pool = place.pool.clone();
+        match pool.open(place, base).await {
+            Ok(server) => Self::put(server),
+            Err(error) => {
+                let waiter = pool.next_waiter(&mut pool.lock());
+                if let Some(waiter) = waiter {
+                    let _ = waiter.hand.send(Err(error));
+                }
+            }
+        }
+    }
+
+    /// Opens one connection in a place that is already counted.
+    async fn open(self: &Arc<Self>, place: Place, base: Arc<Settings>) -> Result<Box<Server>, OpenError> {
+        let environment = &self.environment;
+        let gone = || OpenError::Protocol { node: String::new(), why: "the pool is gone" };
+        let users = self.users.upgrade().ok_or_else(gone)?;
+        let view = environment.view.load_full();
+        let node = view.node(self.node).ok_or_else(gone)?;
+        match login::open(environment, &users, node, view.generation, base).await {
+            Ok(parts) => {
+                Metrics::count(&environment.metrics.opened);
+                Ok(Server::new(parts, place.opened()))
+            }
+            Err(error) => {
+                Metrics::count(&environment.metrics.open_failures);
+                if error.is_node_failure() {
+                    environment.report.node_failed(self.node, &error);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Since when the connection that has been idle the longest is idle.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        self.lock().idle.first().map(|server| server.idle_since)
+    }
+
+    /// Closes the connection that has been idle the longest.
+    pub(crate) fn close_oldest(&self) -> bool {
+        let oldest = {
+            let mut inner = self.lock();
+            if inner.idle.is_empty() { None } else { Some(inner.idle.remove(0)) }
+        };
+        oldest.is_some()
+    }
+
+    /// Closes what is idle for too long, too old, of an older generation, or has ended by itself. Opens up to
+    /// `min_idle`.
+    pub(crate) fn tidy(self: &Arc<Self>, generation: u64, idle_timeout: Option<Duration>, min_idle: usize) {
+        let now = Instant::now();
+        let mut closing = Vec::new();
+        let missing = {
+            let mut inner = self.lock();
+            let mut kept = Vec::with_capacity(inner.idle.len());
+            let mut spare = inner.open.saturating_sub(min_idle);
+            for mut server in inner.idle.drain(..) {
+                let dead = server.generation != generation
+                    || now >= server.expires
+                    || server.stream.is_readable_hint();
+                let stale = idle_timeout.is_some_and(|most| now - server.idle_since >= most) && spare > 0;
+                if dead || stale {
+                    spare = spare.saturating_sub(1);
+                    closing.push(server);
+                } else {
+                    kept.push(server);
+                }
+            }
+            inner.idle = kept;
+            min_idle.saturating_sub(inner.open - closing.len())
+        };
+        drop(closing);
+        for _ in 0..missing {
+            self.open_idle();
+        }
+    }
+
+    /// Opens one connection for stock.
+    fn open_idle(self: &Arc<Self>) {
+        let settings = self.environment.settings.load();
+        let (limit, most) = self.environment.limits(self.node, &settings);
+        if !self.budget.acquire(most) {
+            return;
+        }
+        let place = {
+            let mut inner = self.lock();
+            if inner.open >= limit {
+                drop(inner);
+                return self.budget.release();
+            }
+            inner.open += 1;
+            inner.opening += 1;
+            drop(inner);
+            Place { pool: self.clone(), opening: true }
+        };
+        let pool = self.clone();
+        tokio::spawn(async move {
+            if let Ok(server) = pool.open(place, Settings::none()).await {
+                Self::put(server);
+            }
+        });
+    }
+}

@@ -1,0 +1,180 @@
+//! One server connection and what is known to be applied to it.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Waker};
+use std::time::Instant;
+
+use bytes::BytesMut;
+use lru::LruCache;
+use pgsplit_net::Stream;
+use pgsplit_route::NodeId;
+use pgsplit_wire::build;
+
+use crate::cancel::{self, CancelTarget};
+use crate::params::Params;
+use crate::pool::{Place, Pool};
+use crate::settings::Settings;
+
+/// A connection that has logged in. Whoever holds it has it alone; dropping it closes it.
+#[derive(Debug)]
+pub struct Server {
+    /// The socket.
+    pub stream: Stream,
+    /// The node it leads to.
+    pub node: NodeId,
+    /// What it takes to cancel its statement.
+    pub cancel: Arc<CancelTarget>,
+    /// What the server has reported.
+    pub params: Arc<Params>,
+    /// Server-side statements that exist on it, least recently used first to go.
+    pub prepared: LruCache<u64, ()>,
+    /// The statement that its unnamed statement is, if that is known and exists.
+    pub unnamed: Option<u64>,
+    applied: Arc<Settings>,
+    /// Names that cannot be taken away again: what it was opened with, and custom settings, which leave an empty
+    /// string behind where there was nothing.
+    sticky: Vec<Box<[u8]>>,
+    pub(crate) generation: u64,
+    pub(crate) expires: Instant,
+    pub(crate) idle_since: Instant,
+    outstanding: Arc<AtomicU32>,
+    /// Counted in `outstanding`.
+    busy: bool,
+    place: Place,
+}
+
+/// What a new connection is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub stream: Stream,
+    pub node: NodeId,
+    pub cancel: CancelTarget,
+    pub params: Params,
+    pub base: Arc<Settings>,
+    pub generation: u64,
+    pub expires: Instant,
+    pub prepared: NonZeroUsize,
+    pub outstanding: Arc<AtomicU32>,
+}
+
+impl Server {
+    /// The place in the pool and on the node is already counted; it is given back when the connection is dropped.
+    pub(crate) fn new(parts: Parts, place: Place) -> Box<Self> {
+        Box::new(Self {
+            stream: parts.stream,
+            node: parts.node,
+            cancel: Arc::new(parts.cancel),
+            params: Arc::new(parts.params),
+            prepared: LruCache::new(parts.prepared),
+            unnamed: None,
+            sticky: parts.base.iter().map(|(name, _)| name.into()).collect(),
+            applied: parts.base,
+            generation: parts.generation,
+            expires: parts.expires,
+            idle_since: Instant::now(),
+            outstanding: parts.outstanding,
+            busy: false,
+            place,
+        })
+    }
+
+    /// The settings in force on it, as far as sessions made them.
+    #[must_use]
+    pub fn applied(&self) -> &Arc<Settings> {
+        &self.applied
+    }
+
+    /// Notes the settings that are in force now.
+    pub fn set_applied(&mut self, settings: &Arc<Settings>) {
+        if Arc::ptr_eq(&self.applied, settings) {
+            return;
+        }
+        for (name, _) in settings.iter().filter(|(name, _)| name.contains(&b'.')) {
+            if !self.sticky.iter().any(|known| **known == *name) {
+                self.sticky.push(name.into());
+            }
+        }
+        self.applied = settings.clone();
+    }
+
+    /// Takes a report (ParameterStatus).
+    pub fn report(&mut self, name: &[u8], value: &[u8]) {
+        if !self.params.says(name, value) {
+            Arc::make_mut(&mut self.params).set(name, value);
+        }
+    }
+
+    /// Whether it can be brought into this state.
+    #[must_use]
+    pub fn fits(&self, want: &Arc<Settings>) -> bool {
+        Arc::ptr_eq(&self.applied, want) || self.sticky.iter().all(|name| want.get(name).is_some())
+    }
+
+    /// The pool it belongs to.
+    #[must_use]
+    pub fn pool(&self) -> &Arc<Pool> {
+        self.place.pool()
+    }
+
+    /// Gives it back, clean: no transaction, nothing owed, no state but what is noted.
+    ///
+    /// While a cancel request for it is on its way, nobody gets it: a late cancel must not hit another client.
+    pub fn put_back(mut self: Box<Self>) {
+        if !self.cancel.is_busy() {
+            return Pool::put(self);
+        }
+        tokio::spawn(async move {
+            let settled = tokio::time::timeout(cancel::DEADLINE, self.settle()).await;
+            if matches!(settled, Ok(Ok(()))) {
+                Pool::put(self);
+            }
+        });
+    }
+
+    /// Waits until the server has signalled the backend for every cancel, then for one empty round trip, in which an
+    /// idle backend takes the signal and forgets it (`ProcessInterrupts` in postgres.c).
+    async fn settle(&mut self) -> io::Result<()> {
+        self.cancel.wait().await;
+        let mut out = BytesMut::new();
+        build::sync(&mut out);
+        self.stream.write_all(&out).await?;
+        let mut answer = BytesMut::with_capacity(64);
+        while !answer.ends_with(&[b'Z', 0, 0, 0, 5, b'I']) {
+            let mut chunk = [0; 256];
+            match self.stream.read_some(&mut chunk).await? {
+                n if n > 0 && answer.len() < 4096 => {
+                    answer.extend_from_slice(chunk.get(..n).unwrap_or_default());
+                }
+                _ => return Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts the node's statements in flight: a connection that is lent is one of them.
+    pub(crate) fn set_busy(&mut self, busy: bool) {
+        match (self.busy, busy) {
+            (false, true) => self.outstanding.fetch_add(1, Ordering::Relaxed),
+            (true, false) => self.outstanding.fetch_sub(1, Ordering::Relaxed),
+            _ => 0,
+        };
+        self.busy = busy;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.set_busy(false);
+        // A polite end keeps "unexpected EOF on client connection" out of the server's log; whether it fits into the
+        // socket's buffer does not matter.
+        let mut out = BytesMut::new();
+        build::terminate(&mut out);
+        let mut context = Context::from_waker(Waker::noop());
+        if self.stream.poll_write(&mut context, &out).is_ready() {
+            let _ = self.stream.poll_flush(&mut context);
+        }
+    }
+}

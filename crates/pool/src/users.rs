@@ -1,0 +1,279 @@
+//! All pools: one set for each (user, database), and what they share.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
+use pgsplit_net::ClientTls;
+use pgsplit_route::{NodeId, View};
+
+use crate::budget::Budget;
+use crate::error::OpenError;
+use crate::login::{Credentials, KeyCache};
+use crate::metrics::Metrics;
+use crate::params::Params;
+use crate::pool::{Gauges, Pool};
+use crate::settings::Settings;
+use crate::statements::Statements;
+
+/// Who logs in, and where: what a connection cannot change afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PoolKey {
+    /// Role name.
+    pub user: Box<[u8]>,
+    /// Database name.
+    pub database: Box<[u8]>,
+}
+
+/// `[pool]` and the time-outs that belong to it.
+#[derive(Debug, Clone)]
+pub struct PoolSettings {
+    /// Most connections of a (user, database) on the primary.
+    pub primary_connections: usize,
+    /// Most connections of a (user, database) on each replica.
+    pub replica_connections: usize,
+    /// Most connections on a node over all pools; `None`: what the server allows, less 10.
+    pub max_connections: Option<usize>,
+    /// Connections kept open.
+    pub min_idle: usize,
+    /// Longest wait for a connection.
+    pub wait: Duration,
+    /// An idle connection is closed after this time.
+    pub idle_timeout: Option<Duration>,
+    /// A connection is closed after about this time.
+    pub lifetime: Option<Duration>,
+    /// Server-side statements kept on each connection.
+    pub prepared_statements: NonZeroUsize,
+    /// Most clients in the queues.
+    pub waiting: usize,
+    /// Longest time to connect and log in.
+    pub connect: Duration,
+}
+
+/// Who wants to know when a node fails.
+pub trait Report: fmt::Debug + Send + Sync {
+    /// A connection to this node could not be opened, or broke.
+    fn node_failed(&self, node: NodeId, error: &OpenError);
+}
+
+/// What all pools share.
+#[derive(Debug)]
+pub struct Environment {
+    /// The cluster, as the control plane sees it.
+    pub view: Arc<ArcSwap<View>>,
+    /// The configuration.
+    pub settings: ArcSwap<PoolSettings>,
+    /// TLS towards servers.
+    pub tls: ArcSwap<ClientTls>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Told of failures.
+    pub report: Box<dyn Report>,
+    /// Keys derived from configured passwords.
+    pub(crate) keys: KeyCache,
+    /// Clients in all queues.
+    pub(crate) waiting: AtomicUsize,
+}
+
+impl Environment {
+    /// Puts it together.
+    pub fn new(
+        view: Arc<ArcSwap<View>>,
+        settings: PoolSettings,
+        tls: ClientTls,
+        metrics: Arc<Metrics>,
+        report: Box<dyn Report>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            view,
+            settings: ArcSwap::from_pointee(settings),
+            tls: ArcSwap::from_pointee(tls),
+            metrics,
+            report,
+            keys: KeyCache::default(),
+            waiting: AtomicUsize::new(0),
+        })
+    }
+
+    /// Most connections on this node for one pool, and over all pools.
+    pub(crate) fn limits(&self, node: NodeId, settings: &PoolSettings) -> (usize, usize) {
+        let view = self.view.load();
+        let pool = if view.primary == Some(node) {
+            settings.primary_connections
+        } else {
+            settings.replica_connections
+        };
+        let server = view.node(node).map_or(0, |node| node.connection_limit as usize);
+        let auto = if server == 0 { usize::MAX } else { server.saturating_sub(10).max(1) };
+        (pool, settings.max_connections.unwrap_or(auto))
+    }
+}
+
+/// Start-up values that were answered before, at most.
+const LOGINS: usize = 1_000;
+
+/// All connections of one (user, database).
+#[derive(Debug)]
+pub struct UserPools {
+    /// Who and where.
+    pub key: PoolKey,
+    /// Statements that its sessions hold.
+    pub statements: Statements,
+    /// Somebody has asked for `currval` or `lastval`.
+    pub asks_sequences: AtomicBool,
+    credentials: ArcSwap<Credentials>,
+    nodes: Vec<Arc<Pool>>,
+    /// What a server reports after a login with these start-up settings.
+    logins: Mutex<HashMap<Arc<Settings>, Arc<Params>, RandomState>>,
+}
+
+impl UserPools {
+    /// The pool on a node.
+    #[must_use]
+    pub fn pool(&self, node: NodeId) -> Option<&Arc<Pool>> {
+        self.nodes.get(node.index())
+    }
+
+    /// What servers are shown at login.
+    #[must_use]
+    pub fn credentials(&self) -> Arc<Credentials> {
+        self.credentials.load_full()
+    }
+
+    /// What a server would report after a login with these settings, if one was asked before.
+    #[must_use]
+    pub fn reported(&self, base: &Arc<Settings>) -> Option<Arc<Params>> {
+        self.logins.lock().unwrap_or_else(PoisonError::into_inner).get(base).cloned()
+    }
+
+    /// Remembers what a server reported after a login with these settings.
+    pub(crate) fn set_reported(&self, base: &Arc<Settings>, params: &Params) {
+        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        match logins.get(base) {
+            Some(known) if **known == *params => {}
+            _ => {
+                if logins.len() >= LOGINS {
+                    logins.clear();
+                }
+                logins.insert(base.clone(), Arc::new(params.clone()));
+            }
+        }
+    }
+}
+
+/// All pools of the process.
+#[derive(Debug)]
+pub struct Pools {
+    environment: Arc<Environment>,
+    budgets: Vec<Arc<Budget>>,
+    users: Mutex<HashMap<PoolKey, Arc<UserPools>, RandomState>>,
+}
+
+impl Pools {
+    /// Pools for the nodes of the present view.
+    #[must_use]
+    pub fn new(environment: Arc<Environment>) -> Arc<Self> {
+        let nodes = environment.view.load().nodes.len();
+        let budgets = (0..nodes).map(|_| Arc::default()).collect();
+        Arc::new(Self { environment, budgets, users: Mutex::default() })
+    }
+
+    /// What the pools share.
+    #[must_use]
+    pub fn environment(&self) -> &Arc<Environment> {
+        &self.environment
+    }
+
+    /// The pools of a (user, database), made on first use. Newer credentials replace older ones.
+    pub fn get(&self, key: &PoolKey, credentials: Credentials) -> Arc<UserPools> {
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = users.get(key) {
+            if **found.credentials.load() != credentials {
+                found.credentials.store(Arc::new(credentials));
+            }
+            return found.clone();
+        }
+        let made = Arc::new_cyclic(|weak| UserPools {
+            key: key.clone(),
+            statements: Statements::default(),
+            asks_sequences: AtomicBool::new(false),
+            credentials: ArcSwap::from_pointee(credentials),
+            nodes: (0u16..)
+                .zip(&self.budgets)
+                .map(|(node, budget)| {
+                    Pool::new(NodeId(node), weak.clone(), self.environment.clone(), budget.clone())
+                })
+                .collect(),
+            logins: Mutex::default(),
+        });
+        users.insert(key.clone(), made.clone());
+        made
+    }
+
+    /// Every pool with what is in it.
+    #[must_use]
+    pub fn gauges(&self) -> Vec<(PoolKey, NodeId, Gauges)> {
+        let all: Vec<_> =
+            self.users.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        all.iter()
+            .flat_map(|users| users.nodes.iter().map(|pool| (users.key.clone(), pool.node(), pool.gauges())))
+            .collect()
+    }
+
+    /// Connections on a node over all pools, those being opened included.
+    #[must_use]
+    pub fn open_on(&self, node: NodeId) -> usize {
+        self.budgets.get(node.index()).map_or(0, |budget| budget.open())
+    }
+
+    /// Looks after the idle connections until the future is dropped.
+    pub async fn look_after(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(Duration::from_millis(500));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            tick.tick().await;
+            self.tidy();
+        }
+    }
+
+    fn tidy(&self) {
+        let generation = self.environment.view.load().generation;
+        let settings = self.environment.settings.load_full();
+        let all: Vec<_> =
+            self.users.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        for users in &all {
+            // Stock is kept only for those that have clients.
+            let min_idle = if Arc::strong_count(users) > 2 { settings.min_idle } else { 0 };
+            users.nodes.iter().for_each(|pool| pool.tidy(generation, settings.idle_timeout, min_idle));
+        }
+        drop(all);
+        self.forget_unused();
+    }
+
+    /// A (user, database) without clients and connections is forgotten.
+    fn forget_unused(&self) {
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        users.retain(|_, pools| {
+            Arc::strong_count(pools) > 1 || pools.nodes.iter().any(|pool| pool.gauges() != Gauges::default())
+        });
+    }
+
+    /// Closes all idle connections, for the end of the process.
+    pub fn close(&self) {
+        let users = std::mem::take(&mut *self.users.lock().unwrap_or_else(PoisonError::into_inner));
+        for pool in users.values().flat_map(|users| &users.nodes) {
+            while pool.close_oldest() {}
+        }
+    }
+
+    /// Clients waiting in all queues.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.environment.waiting.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,109 @@
+//! Choosing among the replicas that qualify: two at random, the one with fewer statements in flight for its weight.
+//!
+//! Two random choices keep the largest load near the mean without looking at every node and without the herding
+//! of "always the least loaded" on a view that is a moment old (Mitzenmacher, "The Power of Two Choices", 2001).
+
+use crate::view::{Node, NodeId, View};
+
+/// A set of nodes that must not be chosen: those that have already failed this unit. Nodes beyond the 64th are
+/// never in it; a retry that meets them again is still bounded by the number of attempts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Excluded(u64);
+
+impl Excluded {
+    /// Adds a node.
+    pub fn add(&mut self, node: NodeId) {
+        self.0 |= 1u64.checked_shl(u32::from(node.0)).unwrap_or(0);
+    }
+
+    /// Whether the node is in the set.
+    #[must_use]
+    pub fn has(self, node: NodeId) -> bool {
+        self.0 & 1u64.checked_shl(u32::from(node.0)).unwrap_or(0) != 0
+    }
+}
+
+/// A replica for a read, or `None` when none qualifies. `random` is any number.
+#[must_use]
+pub fn pick(view: &View, excluded: Excluded, random: u32) -> Option<NodeId> {
+    let qualifies = |node: &&Node| node.takes_reads() && !excluded.has(node.id);
+    let count = view.nodes.iter().filter(qualifies).count();
+    let nth = |n: usize| view.nodes.iter().filter(qualifies).nth(n);
+    match count {
+        0 => None,
+        1 => nth(0).map(|node| node.id),
+        _ => {
+            let random = random as usize;
+            let first = random % count;
+            // Another one than the first: an offset of 1 to count - 1 around the ring.
+            let second = (first + 1 + (random / count) % (count - 1)) % count;
+            let (a, b) = (nth(first)?, nth(second)?);
+            Some(if cost(b) < cost(a) { b.id } else { a.id })
+        }
+    }
+}
+
+/// Statements in flight once this one is added, per unit of weight, in 1/1024.
+fn cost(node: &Node) -> u64 {
+    (u64::from(node.load()) + 1) * 1024 / u64::from(node.weight.max(1))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::view::{Lsn, NodeState, Role};
+
+    /// A primary and so many replicas, all up.
+    pub(crate) fn view(replicas: usize) -> View {
+        let node = |id: usize| Node {
+            id: NodeId(id as u16),
+            name: format!("db{id}").into(),
+            address: format!("127.0.0.1:{id}").into(),
+            resolved: Arc::new([]),
+            zone: "".into(),
+            weight: 1,
+            role: if id == 0 { Role::Primary } else { Role::Replica },
+            state: NodeState::Up,
+            position: Lsn(0),
+            lag_bytes: 0,
+            lag: Duration::ZERO,
+            within_max_lag: true,
+            version: 150_000,
+            connection_limit: 97,
+            outstanding: Arc::new(AtomicU32::new(0)),
+        };
+        View { nodes: (0..=replicas).map(node).collect(), primary: Some(NodeId(0)), generation: 1 }
+    }
+
+    #[test]
+    fn spreads_evenly_and_prefers_the_less_loaded() {
+        let view = view(2);
+        let mut hits = [0; 3];
+        for random in 0..10_000u32 {
+            hits[pick(&view, Excluded::default(), random.wrapping_mul(2_654_435_761)).unwrap().index()] += 1;
+        }
+        assert_eq!(hits[0], 0);
+        assert!((4_500..=5_500).contains(&hits[1]), "{hits:?}");
+        view.nodes[1].outstanding.store(5, Ordering::Relaxed);
+        for random in 0..100 {
+            assert_eq!(pick(&view, Excluded::default(), random), Some(NodeId(2)));
+        }
+    }
+
+    #[test]
+    fn leaves_out_what_does_not_qualify() {
+        let mut view = view(3);
+        view.nodes[1].within_max_lag = false;
+        view.nodes[2].state = NodeState::Down;
+        assert_eq!(pick(&view, Excluded::default(), 3), Some(NodeId(3)));
+        let mut excluded = Excluded::default();
+        excluded.add(NodeId(3));
+        assert_eq!(pick(&view, excluded, 3), None);
+        view.nodes[3].weight = 0;
+        assert_eq!(pick(&view, Excluded::default(), 3), None);
+    }
+}

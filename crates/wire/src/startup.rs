@@ -1,0 +1,194 @@
+//! The first packet of a connection, which has no type byte: protocol version and parameters, or a cancel request.
+//! (`SSLRequest` and `GSSENCRequest` are answered before, by `pgsplit-net`.)
+
+use thiserror::Error;
+
+use crate::sqlstate::SqlState;
+
+/// The code of a CancelRequest in place of a protocol version.
+pub const CANCEL: i32 = 80_877_102;
+/// Protocol 3.0.
+pub const PROTOCOL_3_0: i32 = 196_608;
+/// Protocol 3.2, the newest spoken (cancel keys of up to 256 bytes).
+pub const PROTOCOL_3_2: i32 = 196_610;
+
+/// Name and value of a setting, as the client wrote them.
+pub type Setting = (Vec<u8>, Vec<u8>);
+
+/// Why a start-up packet is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum StartupError {
+    /// Not laid out as the protocol says.
+    #[error("invalid startup packet layout: expected terminator as last byte")]
+    Layout,
+    /// Another major version.
+    #[error("unsupported frontend protocol {0}.{1}: server supports 3.0 to 3.2")]
+    Version(u16, u16),
+    /// No `user`.
+    #[error("no PostgreSQL user name specified in startup packet")]
+    NoUser,
+}
+
+impl StartupError {
+    /// The SQLSTATE that PostgreSQL gives in the same case.
+    #[must_use]
+    pub fn sqlstate(&self) -> SqlState {
+        match self {
+            Self::Layout => crate::sqlstate::PROTOCOL_VIOLATION,
+            Self::Version(..) => crate::sqlstate::FEATURE_NOT_SUPPORTED,
+            Self::NoUser => crate::sqlstate::INVALID_AUTHORIZATION,
+        }
+    }
+}
+
+/// A StartupMessage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Startup {
+    /// Minor version that both sides speak from now on: 0 or 2.
+    pub minor: u16,
+    /// The client asked for a newer minor version, or for `_pq_.` options: answer NegotiateProtocolVersion.
+    pub negotiate: bool,
+    /// The `_pq_.` options asked for; none is known.
+    pub unknown_options: Vec<Vec<u8>>,
+    /// Role name, not empty.
+    pub user: Vec<u8>,
+    /// Database name, the user's name when the client named none.
+    pub database: Vec<u8>,
+    /// `options`, command-line style.
+    pub options: Vec<u8>,
+    /// `replication`, when given.
+    pub replication: Option<Vec<u8>>,
+    /// All other parameters, in order: settings of the session.
+    pub settings: Vec<Setting>,
+}
+
+impl Startup {
+    /// Reads the packet without its length field.
+    ///
+    /// # Errors
+    /// As PostgreSQL's `ProcessStartupPacket` (backend_startup.c, formerly postmaster.c).
+    pub fn read(packet: &[u8]) -> Result<Self, StartupError> {
+        let (version, pairs) = packet.split_first_chunk::<4>().ok_or(StartupError::Layout)?;
+        let version = i32::from_be_bytes(*version);
+        let [major, minor] = [version >> 16, version & 0xFFFF].map(|half| u16::try_from(half).unwrap_or(0));
+        if major != 3 {
+            return Err(StartupError::Version(major, minor));
+        }
+        let mut startup = Self {
+            minor: if minor >= 2 { 2 } else { 0 },
+            negotiate: minor == 1 || minor > 2,
+            unknown_options: Vec::new(),
+            user: Vec::new(),
+            database: Vec::new(),
+            options: Vec::new(),
+            replication: None,
+            settings: Vec::new(),
+        };
+        startup.read_pairs(pairs)?;
+        if startup.user.is_empty() {
+            return Err(StartupError::NoUser);
+        }
+        if startup.database.is_empty() {
+            startup.database.clone_from(&startup.user);
+        }
+        Ok(startup)
+    }
+
+    fn read_pairs(&mut self, pairs: &[u8]) -> Result<(), StartupError> {
+        let body = pairs.strip_suffix(&[0]).ok_or(StartupError::Layout)?;
+        let mut parts = body.split(|&b| b == 0);
+        while let Some(name) = parts.next() {
+            if name.is_empty() {
+                break;
+            }
+            let value = parts.next().ok_or(StartupError::Layout)?.to_vec();
+            match name {
+                b"user" => self.user = value,
+                b"database" => self.database = value,
+                b"options" => self.options = value,
+                b"replication" => self.replication = Some(value),
+                _ if name.starts_with(b"_pq_.") => {
+                    self.negotiate = true;
+                    self.unknown_options.push(name.to_vec());
+                }
+                _ => self.settings.push((name.to_vec(), value)),
+            }
+        }
+        if parts.next().is_some() {
+            return Err(StartupError::Layout);
+        }
+        Ok(())
+    }
+
+    /// The settings that `options` asks for (`-c name=value`, `--name=value`), in order, or the part that is not
+    /// such a setting. A backslash escapes the next character, as in PostgreSQL's `pg_split_opts`.
+    ///
+    /// # Errors
+    /// The first word that is not understood.
+    pub fn option_settings(&self) -> Result<Vec<Setting>, Vec<u8>> {
+        let mut words = split_words(&self.options).into_iter();
+        let mut settings = Vec::new();
+        while let Some(word) = words.next() {
+            let assignment = if word == b"-c" {
+                words.next().ok_or_else(|| word.clone())?
+            } else if let Some(rest) = word.strip_prefix(b"-c").or_else(|| word.strip_prefix(b"--")) {
+                rest.to_vec()
+            } else {
+                return Err(word);
+            };
+            let Some(at) = assignment.iter().position(|&b| b == b'=') else { return Err(word) };
+            let (name, value) = assignment.split_at(at);
+            let name = name.iter().map(|&b| if b == b'-' { b'_' } else { b }).collect();
+            settings.push((name, value.get(1..).unwrap_or_default().to_vec()));
+        }
+        Ok(settings)
+    }
+}
+
+fn split_words(options: &[u8]) -> Vec<Vec<u8>> {
+    let mut words = Vec::new();
+    let mut word: Option<Vec<u8>> = None;
+    let mut bytes = options.iter().copied();
+    while let Some(b) = bytes.next() {
+        match b {
+            b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => words.extend(word.take()),
+            b'\\' => word.get_or_insert_default().extend(bytes.next()),
+            _ => word.get_or_insert_default().push(b),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_packets() {
+        let startup = Startup::read(b"\0\x03\0\0user\0u\0application_name\0\0\0").unwrap();
+        assert_eq!((startup.user.as_slice(), startup.database.as_slice()), (&b"u"[..], &b"u"[..]));
+        assert_eq!(startup.settings, [(b"application_name".to_vec(), b"".to_vec())]);
+        assert!(!startup.negotiate);
+        let newer = Startup::read(b"\0\x03\x27\x0fuser\0u\0_pq_.x\0y\0\0").unwrap();
+        assert_eq!((newer.minor, newer.negotiate, newer.unknown_options.len()), (2, true, 1));
+        assert_eq!(Startup::read(b"\0\x02\0\0"), Err(StartupError::Version(2, 0)));
+        assert_eq!(Startup::read(b"\0\x03\0\0user\0u"), Err(StartupError::Layout));
+        assert_eq!(Startup::read(b"\0\x03\0\0\0"), Err(StartupError::NoUser));
+        assert_eq!(Startup::read(b""), Err(StartupError::Layout));
+    }
+
+    #[test]
+    fn reads_options() {
+        let mut startup = Startup::read(b"\0\x03\0\0user\0u\0\0").unwrap();
+        startup.options = br"-c a=b\ c --search-path=x,y  -cd=e".to_vec();
+        let settings = startup.option_settings().unwrap();
+        let text: Vec<_> = settings
+            .iter()
+            .map(|(n, v)| format!("{}={}", String::from_utf8_lossy(n), String::from_utf8_lossy(v)))
+            .collect();
+        assert_eq!(text, ["a=b c", "search_path=x,y", "d=e"]);
+        startup.options = b"-B 5".to_vec();
+        assert_eq!(startup.option_settings(), Err(b"-B".to_vec()));
+    }
+}
