@@ -20,7 +20,7 @@ mod settings;
 mod statements;
 mod users;
 
-pub use cancel::CancelTarget;
+pub use cancel::{CancelTarget, InFlight};
 pub use error::{CheckoutError, OpenError};
 pub use login::Credentials;
 pub use metrics::{Histogram, Metrics};

@@ -1,0 +1,55 @@
+//! What a session asks of the control plane.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgsplit_auth::StoredPassword;
+use pgsplit_sql::Catalog;
+
+/// An answer that may take a moment.
+pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What is stored of a user's password.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Verifier or password.
+    pub password: StoredPassword,
+    /// `rolvaliduntil` has passed.
+    pub expired: bool,
+}
+
+/// The control plane, as far as sessions need it.
+pub trait Control: fmt::Debug + Send + Sync {
+    /// The facts of a database's catalog.
+    fn catalog(&self, database: &str) -> Arc<dyn CatalogSource>;
+
+    /// What is stored of a user's password; `None` for an unknown user.
+    ///
+    /// # Errors
+    /// When it cannot be looked up; the text is for the log.
+    fn stored<'a>(&'a self, user: &'a str) -> Later<'a, Result<Option<Stored>, String>>;
+
+    /// A login with the stored password failed: it may have been changed since it was looked up.
+    fn forget(&self, user: &str);
+
+    /// Waits for a primary to be known, at most so long.
+    fn wait_primary(&self, most: Duration) -> Later<'_, bool>;
+}
+
+/// The facts of one database's catalog, kept up to date by the control plane.
+pub trait CatalogSource: fmt::Debug + Send + Sync {
+    /// The latest facts.
+    fn load(&self) -> Arc<Catalog>;
+
+    /// A change of the catalog has been seen since they were read.
+    fn is_stale(&self) -> bool;
+
+    /// Says that a change of the catalog may have been committed.
+    fn outdated(&self);
+
+    /// Facts that were read after the last change, or facts that prove nothing when they cannot be had in time.
+    fn fresh(&self) -> Later<'_, Arc<Catalog>>;
+}

@@ -1,0 +1,26 @@
+//! One client, from its first byte to its last.
+//!
+//! A session reads the client's messages, asks `sql` for facts and `route` for a decision, takes a server connection
+//! from `pool`, brings it into the session's state, passes the request on and the answer back up to ReadyForQuery, and
+//! keeps track of everything that must be there again on the next connection. It stands at the centre of the line;
+//! `pgsplit-admin` shows what it counts. Finding nodes, catalogs and verifiers is the control plane's, reached
+//! through [`Control`].
+//!
+//! The way through the modules: [`serve`] accepts, `login` lets the client in, `turn` takes one unit of its messages at
+//! a time, `batch` and `query` put it on a server connection, `relay` carries the bytes, `answers` reads what the
+//! server says, `state` and `examine` keep the session's state.
+
+mod control;
+mod metrics;
+mod registry;
+mod shared;
+
+pub use control::{CatalogSource, Control, Later, Stored};
+pub use metrics::Metrics;
+pub use registry::{Client, ClientState, Registry};
+pub use shared::{AuthMethod, SessionSettings, Shared};
+
+use std::sync::Arc;
+
+/// Serves one client until it leaves.
+pub async fn serve(_shared: Arc<Shared>, _stream: pgsplit_net::Stream) {}

@@ -1,0 +1,70 @@
+//! What sessions count: plain atomics, read by whoever shows them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pgsplit_pool::Histogram;
+use pgsplit_route::{Decision, PinReason, Reason, Target};
+
+/// Counters of all sessions.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Decisions, by [`Target::index`] and [`Reason::index`].
+    pub decisions: [[AtomicU64; Reason::NAMES.len()]; Target::NAMES.len()],
+    /// From a unit's last byte from the client to ReadyForQuery, by [`Target::index`].
+    pub duration: [Histogram; Target::NAMES.len()],
+    /// Sessions that became pinned, by the place in [`PinReason::ALL`].
+    pub pins: [AtomicU64; PinReason::ALL.len()],
+    /// Sessions pinned at the moment, by the place in [`PinReason::ALL`].
+    pub pinned: [AtomicU64; PinReason::ALL.len()],
+    /// Reads run again on another node.
+    pub retries: AtomicU64,
+    /// Connections brought into another session's settings.
+    pub replays: AtomicU64,
+    /// Connections examined for state that the text did not show.
+    pub examinations: AtomicU64,
+    /// Client connections accepted.
+    pub accepted: AtomicU64,
+    /// Logins that failed.
+    pub login_failures: AtomicU64,
+    /// Statements that were answered without a server (BEGIN, an empty transaction).
+    pub local_answers: AtomicU64,
+    /// Connections that broke while a statement ran on them.
+    pub broken: AtomicU64,
+}
+
+impl Metrics {
+    /// Counts a decision.
+    pub fn decided(&self, decision: &Decision) {
+        if let Some(counter) =
+            self.decisions.get(decision.target.index()).and_then(|by| by.get(decision.reason.index()))
+        {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a change of a session's pin.
+    pub fn pin_changed(&self, from: Option<PinReason>, to: Option<PinReason>) {
+        let place = |pin: PinReason| PinReason::ALL.iter().position(|known| *known == pin);
+        if let Some(counter) = from.and_then(place).and_then(|at| self.pinned.get(at)) {
+            counter.fetch_sub(1, Ordering::Relaxed);
+        }
+        if let Some(at) = to.and_then(place) {
+            for counters in [&self.pins, &self.pinned] {
+                if let Some(counter) = counters.get(at) {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    /// Adds one to a counter.
+    pub fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Statements by target.
+    #[must_use]
+    pub fn by_target(&self, target: usize) -> u64 {
+        self.decisions.get(target).map_or(0, |by| by.iter().map(|c| c.load(Ordering::Relaxed)).sum())
+    }
+}

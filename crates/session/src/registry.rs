@@ -1,0 +1,230 @@
+//! The clients that are connected: their cancel keys, what they are doing, and a way to wake them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use foldhash::fast::RandomState;
+use pgsplit_net::Peer;
+use pgsplit_pool::CancelTarget;
+use tokio::sync::Notify;
+
+/// What a client is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ClientState {
+    /// Not logged in yet.
+    Login = 0,
+    /// Waiting for the client.
+    Idle = 1,
+    /// In a transaction, waiting for the client.
+    InTransaction = 2,
+    /// Waiting for a server connection.
+    Waiting = 3,
+    /// A statement runs.
+    Active = 4,
+}
+
+impl ClientState {
+    /// All states with their names in metrics.
+    pub const ALL: [(Self, &'static str); 5] = [
+        (Self::Login, "login"),
+        (Self::Idle, "idle"),
+        (Self::InTransaction, "in-transaction"),
+        (Self::Waiting, "waiting"),
+        (Self::Active, "active"),
+    ];
+}
+
+/// One connected client, as others see it.
+#[derive(Debug)]
+pub struct Client {
+    /// The process id that the client was told.
+    pub pid: i32,
+    /// The key that it must show to cancel.
+    key: Box<[u8]>,
+    /// Where it came from.
+    pub peer: Peer,
+    state: AtomicU8,
+    running: Mutex<Running>,
+    /// Ask the session to end.
+    closing: AtomicBool,
+    wake: Notify,
+}
+
+/// Which server connection runs the client's statement now.
+#[derive(Debug, Default)]
+struct Running {
+    target: Option<Arc<CancelTarget>>,
+    /// The client waits for a connection: a cancel ends the wait.
+    waiting: bool,
+    cancelled: bool,
+}
+
+impl Client {
+    /// What it is doing.
+    pub fn state(&self) -> u8 {
+        self.state.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_state(&self, state: ClientState) {
+        self.state.store(state as u8, Ordering::Relaxed);
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A statement runs on this connection from now on.
+    pub(crate) fn set_running(&self, target: Option<Arc<CancelTarget>>) {
+        let mut running = self.running();
+        running.target = target;
+        running.waiting = false;
+        running.cancelled = false;
+    }
+
+    /// The client waits for a connection from now on.
+    pub(crate) fn set_waiting(&self) {
+        let mut running = self.running();
+        *running = Running { target: None, waiting: true, cancelled: false };
+    }
+
+    /// Ends when a cancel request arrives while the client waits for a connection.
+    pub(crate) async fn cancelled(&self) {
+        loop {
+            let woken = self.wake.notified();
+            if self.running().cancelled {
+                return;
+            }
+            woken.await;
+        }
+    }
+
+    /// Whether the session should end.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    /// Ends when the session should end.
+    pub(crate) async fn closing(&self) {
+        loop {
+            let woken = self.wake.notified();
+            if self.is_closing() {
+                return;
+            }
+            woken.await;
+        }
+    }
+
+    /// Asks the session to end at the next safe point.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+        self.wake.notify_waiters();
+    }
+}
+
+/// All connected clients.
+#[derive(Debug, Default)]
+pub struct Registry {
+    clients: Mutex<HashMap<i32, Arc<Client>, RandomState>>,
+    next: AtomicI32,
+}
+
+impl Registry {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<i32, Arc<Client>, RandomState>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Registers a client with a process id of its own and a random cancel key: 4 bytes long, or 32 for protocol 3.2.
+    /// `None` when there are `most` clients already.
+    pub(crate) fn add(&self, peer: Peer, most: usize) -> Option<Arc<Client>> {
+        let mut clients = self.lock();
+        if clients.len() >= most {
+            return None;
+        }
+        let pid = loop {
+            let pid = self.next.fetch_add(1, Ordering::Relaxed) & i32::MAX;
+            if pid != 0 && !clients.contains_key(&pid) {
+                break pid;
+            }
+        };
+        let client = Arc::new(Client {
+            pid,
+            key: rand::random::<[u8; 32]>().into(),
+            peer,
+            state: AtomicU8::new(ClientState::Login as u8),
+            running: Mutex::default(),
+            closing: AtomicBool::new(false),
+            wake: Notify::new(),
+        });
+        clients.insert(pid, client.clone());
+        Some(client)
+    }
+
+    pub(crate) fn remove(&self, client: &Client) {
+        self.lock().remove(&client.pid);
+    }
+
+    /// How many clients are connected.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether no client is connected.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// All clients.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Client>> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// How many clients are in each state, in the order of [`ClientState::ALL`].
+    #[must_use]
+    pub fn by_state(&self) -> [usize; ClientState::ALL.len()] {
+        let mut counts = [0; ClientState::ALL.len()];
+        for client in self.lock().values() {
+            if let Some(count) = counts.get_mut(usize::from(client.state())) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+
+    /// Takes a CancelRequest (process id and key). What must be told to a server is returned; a client that waits for a
+    /// connection is woken; a wrong key does nothing and says nothing, as in PostgreSQL.
+    pub(crate) fn cancel(&self, body: &[u8]) -> Option<pgsplit_pool::InFlight> {
+        let (pid, key) = body.split_first_chunk::<4>()?;
+        let client = self.lock().get(&i32::from_be_bytes(*pid)).cloned()?;
+        if !client.has_key(key) {
+            return None;
+        }
+        let mut running = client.running();
+        if running.waiting {
+            running.cancelled = true;
+            client.wake.notify_waiters();
+        }
+        running.target.as_ref().map(|target| target.begin())
+    }
+}
+
+impl Client {
+    /// The key for a client that speaks this minor version of the protocol.
+    pub(crate) fn key(&self, minor: u16) -> &[u8] {
+        let length = if minor >= 2 { self.key.len() } else { 4 };
+        self.key.get(..length).unwrap_or_default()
+    }
+
+    /// Compares in constant time: the key is a secret. A client was told 4 or 32 bytes.
+    fn has_key(&self, key: &[u8]) -> bool {
+        let told = match key.len() {
+            4 => self.key(0),
+            _ => self.key(2),
+        };
+        told.len() == key.len() && told.iter().zip(key).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+    }
+}

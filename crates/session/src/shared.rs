@@ -1,0 +1,119 @@
+//! What all sessions share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use pgsplit_auth::MockSecret;
+use pgsplit_net::ServerTls;
+use pgsplit_pool::Pools;
+use pgsplit_route::View;
+use pgsplit_sql::Analyzer;
+use tokio::sync::Semaphore;
+
+use crate::control::Control;
+use crate::metrics::Metrics;
+use crate::registry::Registry;
+
+/// What a client must do to get in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthMethod {
+    /// Prove its password.
+    Scram,
+    /// Show a certificate whose common name is the user's name.
+    Cert,
+    /// Nothing; for tests.
+    Trust,
+}
+
+/// The part of the configuration that sessions read; replaced as a whole by a reload.
+#[derive(Debug, Clone)]
+pub struct SessionSettings {
+    /// How clients log in.
+    pub auth: AuthMethod,
+    /// Most clients.
+    pub max_clients: usize,
+    /// `pool.mode = "session"`: a session keeps its connection.
+    pub session_pooling: bool,
+    /// Proved reads stay on the primary (`routing.reads = "primary"`, or `routing.mode = "shadow"`).
+    pub reads_on_primary: bool,
+    /// Longest login.
+    pub login: Duration,
+    /// A client that is idle for so long outside a transaction is disconnected.
+    pub idle_client: Option<Duration>,
+    /// A client that is idle for so long inside a transaction is disconnected.
+    pub idle_transaction: Option<Duration>,
+    /// A statement that runs for so long is cancelled.
+    pub query: Option<Duration>,
+    /// How long a statement waits for a primary to appear.
+    pub failover_wait: Duration,
+    /// Bytes of a read's answer that are held back so that it can be run again elsewhere.
+    pub retry_buffer: usize,
+}
+
+/// What all sessions share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The cluster, as the control plane sees it.
+    pub view: Arc<ArcSwap<View>>,
+    /// Server connections.
+    pub pools: Arc<Pools>,
+    /// Facts of texts.
+    pub analyzer: Analyzer,
+    /// The control plane.
+    pub control: Arc<dyn Control>,
+    /// The configuration.
+    pub settings: ArcSwap<SessionSettings>,
+    /// TLS towards clients.
+    pub tls: ArcSwap<ServerTls>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Connected clients.
+    pub registry: Registry,
+    /// Logins in progress.
+    pub(crate) logins: Semaphore,
+    pub(crate) mock: MockSecret,
+    draining: AtomicBool,
+}
+
+impl Shared {
+    /// Puts it together; `logins` is the most logins in progress.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn new(
+        pools: Arc<Pools>,
+        control: Arc<dyn Control>,
+        settings: SessionSettings,
+        tls: ServerTls,
+        cache_bytes: usize,
+        logins: usize,
+    ) -> Result<Arc<Self>, pgsplit_auth::Error> {
+        Ok(Arc::new(Self {
+            view: pools.environment().view.clone(),
+            pools,
+            analyzer: Analyzer::new(cache_bytes),
+            control,
+            settings: ArcSwap::from_pointee(settings),
+            tls: ArcSwap::from_pointee(tls),
+            metrics: Arc::default(),
+            registry: Registry::default(),
+            logins: Semaphore::new(logins),
+            mock: MockSecret::new()?,
+            draining: AtomicBool::new(false),
+        }))
+    }
+
+    /// No new clients; idle ones are told to go, the others when their transaction has ended.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.registry.all().iter().for_each(|client| client.close());
+    }
+
+    /// Whether the process is about to end.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
