@@ -33,6 +33,8 @@ pub struct Server {
     pub prepared: LruCache<u64, ()>,
     /// The statement that its unnamed statement is, if that is known and exists.
     pub unnamed: Option<u64>,
+    /// A session has used sequences on it, so that `currval` and `lastval` would tell their values.
+    pub sequences: bool,
     applied: Arc<Settings>,
     /// Names that cannot be taken away again: what it was opened with, and custom settings, which leave an empty
     /// string behind where there was nothing.
@@ -70,6 +72,7 @@ impl Server {
             params: Arc::new(parts.params),
             prepared: LruCache::new(parts.prepared),
             unnamed: None,
+            sequences: false,
             sticky: parts.base.iter().map(|(name, _)| name.into()).collect(),
             applied: parts.base,
             generation: parts.generation,

@@ -34,10 +34,10 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// The name that servers know it by.
+    /// A statement that nobody shares: an unnamed one, or one whose meaning is its own.
     #[must_use]
-    pub fn server_name(&self) -> String {
-        format!("pgsplit_{}", self.id)
+    pub fn alone(key: StatementKey) -> Arc<Self> {
+        fresh(key)
     }
 }
 

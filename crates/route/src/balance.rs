@@ -16,6 +16,12 @@ impl Excluded {
         self.0 |= 1u64.checked_shl(u32::from(node.0)).unwrap_or(0);
     }
 
+    /// How many nodes are in the set.
+    #[must_use]
+    pub fn count(self) -> u32 {
+        self.0.count_ones()
+    }
+
     /// Whether the node is in the set.
     #[must_use]
     pub fn has(self, node: NodeId) -> bool {

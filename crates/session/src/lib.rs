@@ -10,17 +10,30 @@
 //! a time, `batch` and `query` put it on a server connection, `relay` carries the bytes, `answers` reads what the
 //! server says, `state` and `examine` keep the session's state.
 
+mod answers;
+mod batch;
+mod checkout;
 mod control;
+mod end;
+mod examine;
+mod journal;
+mod link;
+mod login;
 mod metrics;
+mod prepared;
+mod query;
 mod registry;
+mod relay;
+mod retry;
+mod serve;
+mod session;
 mod shared;
+mod state;
+mod turn;
+mod unit;
 
 pub use control::{CatalogSource, Control, Later, Stored};
 pub use metrics::Metrics;
 pub use registry::{Client, ClientState, Registry};
+pub use serve::serve;
 pub use shared::{AuthMethod, SessionSettings, Shared};
-
-use std::sync::Arc;
-
-/// Serves one client until it leaves.
-pub async fn serve(_shared: Arc<Shared>, _stream: pgsplit_net::Stream) {}

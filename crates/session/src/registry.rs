@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use foldhash::fast::RandomState;
+use futures_util::task::AtomicWaker;
 use pgsplit_net::Peer;
 use pgsplit_pool::CancelTarget;
-use tokio::sync::Notify;
 
 /// What a client is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub struct Client {
     running: Mutex<Running>,
     /// Ask the session to end.
     closing: AtomicBool,
-    wake: Notify,
+    waker: AtomicWaker,
 }
 
 /// Which server connection runs the client's statement now.
@@ -89,37 +90,27 @@ impl Client {
         *running = Running { target: None, waiting: true, cancelled: false };
     }
 
-    /// Ends when a cancel request arrives while the client waits for a connection.
-    pub(crate) async fn cancelled(&self) {
-        loop {
-            let woken = self.wake.notified();
-            if self.running().cancelled {
-                return;
-            }
-            woken.await;
-        }
+    /// Ready when a cancel request has arrived while the client waits for a connection.
+    pub(crate) fn poll_cancelled(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.waker.register(cx.waker());
+        if self.running().cancelled { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Ready when the session should end.
+    pub(crate) fn poll_closing(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.waker.register(cx.waker());
+        if self.is_closing() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Whether the session should end.
     pub(crate) fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Relaxed)
-    }
-
-    /// Ends when the session should end.
-    pub(crate) async fn closing(&self) {
-        loop {
-            let woken = self.wake.notified();
-            if self.is_closing() {
-                return;
-            }
-            woken.await;
-        }
+        self.closing.load(Ordering::Acquire)
     }
 
     /// Asks the session to end at the next safe point.
     pub fn close(&self) {
-        self.closing.store(true, Ordering::Relaxed);
-        self.wake.notify_waiters();
+        self.closing.store(true, Ordering::Release);
+        self.waker.wake();
     }
 }
 
@@ -155,7 +146,7 @@ impl Registry {
             state: AtomicU8::new(ClientState::Login as u8),
             running: Mutex::default(),
             closing: AtomicBool::new(false),
-            wake: Notify::new(),
+            waker: AtomicWaker::new(),
         });
         clients.insert(pid, client.clone());
         Some(client)
@@ -206,7 +197,7 @@ impl Registry {
         let mut running = client.running();
         if running.waiting {
             running.cancelled = true;
-            client.wake.notify_waiters();
+            client.waker.wake();
         }
         running.target.as_ref().map(|target| target.begin())
     }

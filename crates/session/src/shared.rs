@@ -13,6 +13,7 @@ use pgsplit_sql::Analyzer;
 use tokio::sync::Semaphore;
 
 use crate::control::Control;
+use crate::login::Verifiers;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 
@@ -74,6 +75,7 @@ pub struct Shared {
     /// Logins in progress.
     pub(crate) logins: Semaphore,
     pub(crate) mock: MockSecret,
+    pub(crate) verifiers: Verifiers,
     draining: AtomicBool,
 }
 
@@ -101,6 +103,7 @@ impl Shared {
             registry: Registry::default(),
             logins: Semaphore::new(logins),
             mock: MockSecret::new()?,
+            verifiers: Verifiers::default(),
             draining: AtomicBool::new(false),
         }))
     }

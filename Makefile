@@ -1,0 +1,26 @@
+# `make` alone lists the targets. Each installs what it needs first, so a fresh Debian or Ubuntu
+# machine with Rust will do.
+
+TEST_LIMIT ?= 25m
+export RUST_TEST_THREADS ?= 2
+
+.PHONY: help demo test bench setup
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile | expand -t 14
+
+demo: setup ## a real local cluster with pgsplit in front; Ctrl-C removes it (ARGS="--replicas 3")
+	cargo run --release --locked -p pgsplit -- demo $(ARGS)
+
+test: setup ## all tests, against a real primary and replicas
+	@scripts/drivers-setup
+	@# At a terminal the tests must hear Ctrl-C; elsewhere the time limit must reach all of them.
+	@if [ -t 0 ]; then foreground=--foreground; fi; \
+	timeout $$foreground --kill-after=20s $(TEST_LIMIT) cargo test --workspace --locked
+
+bench: setup ## CPU per query beside PgBouncer (ARGS="-r 5 -t 10")
+	@scripts/setup pgbouncer strace
+	benches/run $(ARGS)
+
+setup: ## installs what is missing: PostgreSQL, a C compiler, Python, Node.js
+	@scripts/setup

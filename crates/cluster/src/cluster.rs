@@ -1,0 +1,297 @@
+//! The handle of the control plane: starts its tasks, publishes what they find out, stops them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use pgsplit_route::{NodeId, NodeState, Role, View};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::catalog::{CatalogHandle, Catalogs};
+use crate::connect::Connector;
+use crate::error::Error;
+use crate::event::Event;
+use crate::judge::Judge;
+use crate::metrics::Metrics;
+use crate::node;
+use crate::probe::Answer;
+use crate::settings::Settings;
+use crate::state_file::StateFile;
+use crate::verifier::{Lookup, Verifiers};
+
+/// The control plane of one configuration. Clones are handles of the same one.
+#[derive(Clone)]
+pub struct Cluster {
+    shared: Arc<Shared>,
+    catalogs: Arc<Catalogs>,
+    verifiers: Arc<Verifiers>,
+    /// Ends the tasks with the last handle.
+    _guard: Arc<DropGuard>,
+}
+
+/// Where writes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Primary {
+    /// The node, if one is known and reached.
+    pub node: Option<NodeId>,
+    /// As in [`View::generation`].
+    pub generation: u64,
+}
+
+/// What the tasks share.
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) connector: Connector,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) view: Arc<ArcSwap<View>>,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+    runtime: Handle,
+    judge: Mutex<Judge>,
+    hints: Vec<Hints>,
+    primary: watch::Sender<Primary>,
+    ready: watch::Sender<bool>,
+    state_file: Arc<StateFile>,
+}
+
+/// What others tell a node's task, and it them.
+#[derive(Default)]
+struct Hints {
+    kick: Notify,
+    /// The data path could not connect, so a control connection that still works proves nothing.
+    suspect: AtomicBool,
+    /// Index of the database that control connections can enter.
+    database: AtomicUsize,
+}
+
+impl Cluster {
+    /// Starts probing all nodes at once. Must be called within a tokio runtime. The state file, if any, is where the
+    /// highest timeline is remembered; it is read here, on the calling thread.
+    #[must_use]
+    pub fn start(settings: Settings, state_file: Option<PathBuf>) -> Self {
+        let state_file = StateFile::load(state_file);
+        let judge = Judge::new(&settings, state_file.remembered());
+        let shared = Arc::new(Shared {
+            connector: Connector::new(&settings),
+            metrics: Arc::new(Metrics::new(settings.nodes.len())),
+            view: Arc::new(ArcSwap::from_pointee(judge.view())),
+            cancel: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            runtime: Handle::current(),
+            hints: settings.nodes.iter().map(|_| Hints::default()).collect(),
+            judge: Mutex::new(judge),
+            primary: watch::Sender::new(Primary::default()),
+            ready: watch::Sender::new(false),
+            state_file: Arc::new(state_file),
+            settings,
+        });
+        for id in (0..).map(NodeId).take(shared.settings.nodes.len()) {
+            shared.spawn(node::watch(Arc::clone(&shared), id));
+        }
+        let verifiers = Arc::new(Verifiers::new(Arc::clone(&shared)));
+        let catalogs = Arc::new(Catalogs::new(Arc::clone(&shared)));
+        let guard = Arc::new(shared.cancel.clone().drop_guard());
+        Self { shared, catalogs, verifiers, _guard: guard }
+    }
+
+    /// Where views are published. Reading it never waits.
+    #[must_use]
+    pub fn view(&self) -> &Arc<ArcSwap<View>> {
+        &self.shared.view
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.shared.metrics
+    }
+
+    /// Waits until every node has been asked once, whatever came of it. `false`: the deadline came first.
+    pub async fn wait_ready(&self, deadline: Instant) -> bool {
+        let mut ready = self.shared.ready.subscribe();
+        matches!(timeout_at(deadline, ready.wait_for(|ready| *ready)).await, Ok(Ok(_)))
+    }
+
+    /// Waits for a node that takes writes.
+    pub async fn wait_primary(&self, deadline: Instant) -> Option<NodeId> {
+        let mut primary = self.primary();
+        let found = timeout_at(deadline, primary.wait_for(|primary| primary.node.is_some())).await;
+        found.ok()?.ok()?.node
+    }
+
+    /// Follows changes of primary.
+    #[must_use]
+    pub fn primary(&self) -> watch::Receiver<Primary> {
+        self.shared.primary.subscribe()
+    }
+
+    /// Asks the node now, because something hints at a change. Hints that come together cause one probe.
+    pub fn kick(&self, node: NodeId) {
+        self.shared.kick(node);
+    }
+
+    /// A connection of the data path was refused or reset: the node is down until a probe, made at once, is answered.
+    pub fn report_failure(&self, node: NodeId) {
+        self.shared.metrics.with(node, |metrics| metrics.reported.add_one());
+        if let Some(hints) = self.shared.hints.get(node.index()) {
+            hints.suspect.store(true, Ordering::Release);
+        }
+        self.shared.judged(|judge| judge.ejected(node));
+        self.shared.kick(node);
+    }
+
+    /// The catalog of a database, watched from now on for as long as it is asked for.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`] when more databases are watched than there is room for.
+    pub fn catalog(&self, database: &str) -> Result<CatalogHandle, Error> {
+        self.catalogs.get(database)
+    }
+
+    /// Looks up a role's verifier: in the cache, or else on the primary, or else on a replica.
+    ///
+    /// # Errors
+    /// When nobody could be asked; that the role does not exist is not an error.
+    pub async fn verifier(&self, user: &str) -> Result<Lookup, Error> {
+        self.verifiers.get(user).await
+    }
+
+    /// The next look-up of this role asks a server: its password did not fit, so it may have been changed.
+    pub fn forget(&self, user: &str) {
+        self.verifiers.forget(user);
+    }
+
+    /// Ends all tasks and waits for their end. The last view stays readable.
+    pub async fn shutdown(&self) {
+        self.shared.cancel.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+        self.verifiers.close();
+    }
+}
+
+impl Shared {
+    /// Runs `task` until it ends or the control plane stops.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let cancel = self.cancel.clone();
+        let task = async move {
+            let _ = cancel.run_until_cancelled(task).await;
+        };
+        self.tasks.spawn_on(task, &self.runtime);
+    }
+
+    pub(crate) fn kick(&self, node: NodeId) {
+        if let Some(hints) = self.hints.get(node.index()) {
+            hints.kick.notify_one();
+        }
+    }
+
+    pub(crate) async fn kicked(&self, node: NodeId) {
+        match self.hints.get(node.index()) {
+            Some(hints) => hints.kick.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether the next probe must use a new connection; asking clears it.
+    pub(crate) fn take_suspicion(&self, node: NodeId) -> bool {
+        self.hints.get(node.index()).is_some_and(|hints| hints.suspect.swap(false, Ordering::AcqRel))
+    }
+
+    /// The database that control connections to this node use.
+    pub(crate) fn database(&self, node: NodeId) -> &'static str {
+        let index = self.hints.get(node.index()).map_or(0, |hints| hints.database.load(Ordering::Relaxed));
+        node::DATABASES[index % node::DATABASES.len()]
+    }
+
+    /// Control connections may not enter the one they used.
+    pub(crate) fn next_database(&self, node: NodeId) {
+        if let Some(hints) = self.hints.get(node.index()) {
+            hints.database.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn primary(&self) -> watch::Receiver<Primary> {
+        self.primary.subscribe()
+    }
+
+    /// A probe has ended.
+    pub(crate) fn probed(&self, node: NodeId, outcome: Result<Answer, Error>, resolved: Arc<[SocketAddr]>) {
+        self.metrics.with(node, |metrics| {
+            metrics.probes.add_one();
+            if outcome.is_err() {
+                metrics.failures.add_one();
+            }
+        });
+        self.judged(|judge| match outcome {
+            Ok(answer) => judge.answered(node, answer, resolved, std::time::Instant::now()),
+            Err(_) => judge.failed(node),
+        });
+    }
+
+    /// Changes what is known, publishes the outcome, then tells the log and the counters.
+    fn judged(&self, change: impl FnOnce(&mut Judge) -> Vec<Event>) {
+        let mut judge = self.judge.lock().unwrap_or_else(PoisonError::into_inner);
+        let events = change(&mut judge);
+        let view = judge.view();
+        let primary = Primary { node: view.primary, generation: view.generation };
+        // Within the lock, so that an older view cannot replace a newer one.
+        self.view.store(Arc::new(view));
+        let moved = self.primary.send_if_modified(|last| std::mem::replace(last, primary) != primary);
+        let ready = judge.is_ready();
+        drop(judge);
+        self.ready.send_if_modified(|last| std::mem::replace(last, ready) != ready);
+        for event in events {
+            self.tell(event);
+        }
+        if moved {
+            // Whoever takes over, or follows, is found sooner.
+            self.hints.iter().for_each(|hints| hints.kick.notify_one());
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        let name = |id: NodeId| self.settings.nodes.get(id.index()).map_or("?", |node| &*node.name);
+        match event {
+            Event::State { node, from, to } => {
+                self.metrics.with(node, |metrics| metrics.state_changes.add_one());
+                match (from, to) {
+                    (_, NodeState::Up) => tracing::info!(target: "cluster", node = name(node), "up"),
+                    _ => tracing::warn!(target: "cluster", node = name(node), "down"),
+                }
+            }
+            Event::Role { node, from, to, why } => {
+                self.metrics.with(node, |metrics| metrics.role_changes.add_one());
+                let (from, role, why) = (from.name(), to.name(), why.map_or("", |why| why.text()));
+                if to == Role::Rejected {
+                    tracing::warn!(target: "cluster", node = name(node), from, role, why, "role changed");
+                } else {
+                    tracing::info!(target: "cluster", node = name(node), from, role, "role changed");
+                }
+            }
+            Event::Primary { node, generation, timeline } => {
+                let node = node.map_or("none", name);
+                tracing::info!(target: "cluster", node, generation, timeline, "new primary");
+            }
+            Event::Disputed { timeline, nodes } => {
+                let nodes: Vec<_> = nodes.into_iter().map(name).collect();
+                tracing::error!(target: "cluster", timeline, ?nodes, "several nodes claim to be primary: none is used");
+            }
+            Event::Timeline(remembered) => {
+                let file = Arc::clone(&self.state_file);
+                self.tasks.spawn_blocking_on(move || file.save(remembered), &self.runtime);
+            }
+            Event::NotMonitor { node } => tracing::warn!(
+                target: "cluster", node = name(node),
+                "the login cannot see replicas' timelines; as a superuser run: GRANT pg_monitor TO {}",
+                crate::sql::identifier(&self.settings.login.user)
+            ),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! One node's task: keeps a control connection and asks it again and again, at once when somebody has a hint.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgsplit_route::NodeId;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_postgres::error::SqlState;
+
+use crate::cluster::Shared;
+use crate::connect::resolve;
+use crate::error::Error;
+use crate::probe::{Answer, Prober};
+use crate::settings::NodeSettings;
+
+/// Hints come in swarms; probes do not.
+const SHORTEST_GAP: Duration = Duration::from_millis(20);
+/// A wrong password does not become right within half a second, and each attempt fills the server's log.
+const AFTER_REFUSAL: Duration = Duration::from_secs(5);
+/// Where control connections go: every cluster has one of these.
+pub(crate) const DATABASES: [&str; 2] = ["postgres", "template1"];
+
+/// Probes until cancelled.
+pub(crate) async fn watch(shared: Arc<Shared>, id: NodeId) {
+    let Some(settings) = shared.settings.nodes.get(id.index()) else { return };
+    let mut link = Link { id, prober: None, addresses: Arc::new([]) };
+    let mut complaint = None;
+    loop {
+        let begun = Instant::now();
+        let limit = shared.settings.timeout;
+        let outcome =
+            timeout(limit, link.probe(&shared, settings)).await.unwrap_or(Err(Error::Timeout(limit)));
+        let refused = outcome.as_ref().is_err_and(Error::is_refusal);
+        complain(&settings.name, &outcome, &mut complaint);
+        shared.probed(id, outcome, Arc::clone(&link.addresses));
+        let pause = if refused { AFTER_REFUSAL } else { shared.settings.interval };
+        tokio::select! {
+            () = sleep_until(begun + pause) => {}
+            () = shared.kicked(id) => sleep_until(begun + SHORTEST_GAP).await,
+        }
+    }
+}
+
+/// Logs why probes fail: once for each reason in a row.
+fn complain(name: &str, outcome: &Result<Answer, Error>, last: &mut Option<String>) {
+    let text = outcome.as_ref().err().map(ToString::to_string);
+    if let Some(error) = &text
+        && text != *last
+    {
+        tracing::warn!(target: "cluster", node = name, error, "probe failed");
+    }
+    *last = text;
+}
+
+/// The way to a node.
+struct Link {
+    id: NodeId,
+    prober: Option<Prober>,
+    addresses: Arc<[SocketAddr]>,
+}
+
+impl Link {
+    async fn probe(&mut self, shared: &Shared, node: &NodeSettings) -> Result<Answer, Error> {
+        // Taken out, so that a failure or the deadline drops it: an answer that comes late belongs to no question.
+        if let Some(prober) = self.prober.take()
+            && !shared.take_suspicion(self.id)
+            && let Ok(answer) = prober.ask().await
+        {
+            self.prober = Some(prober);
+            return Ok(answer);
+        }
+        // A server that was restarted between two probes has not failed, so the same probe tries a new connection.
+        let prober = self.open(shared, node).await?;
+        let answer = prober.ask().await?;
+        self.prober = Some(prober);
+        Ok(answer)
+    }
+
+    async fn open(&mut self, shared: &Shared, node: &NodeSettings) -> Result<Prober, Error> {
+        let limit = shared.settings.timeout;
+        self.resolve(node, limit / 2).await?;
+        let connect = || {
+            let database = shared.database(self.id);
+            shared.connector.connect(node, &self.addresses, database, limit)
+        };
+        let (control, address) = match connect().await {
+            Err(error) if is_closed_to_us(&error) => {
+                shared.next_database(self.id);
+                connect().await?
+            }
+            outcome => outcome?,
+        };
+        // The data path connects to the first address.
+        if self.addresses.first() != Some(&address) {
+            let others = self.addresses.iter().copied().filter(|other| *other != address);
+            self.addresses = std::iter::once(address).chain(others).collect();
+        }
+        Prober::new(control).await
+    }
+
+    /// The old addresses serve while the resolver does not.
+    async fn resolve(&mut self, node: &NodeSettings, limit: Duration) -> Result<(), Error> {
+        match within(limit, resolve(node)).await {
+            Ok(addresses) => self.addresses = addresses,
+            Err(error) if self.addresses.is_empty() => return Err(error),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+}
+
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    timeout(limit, work).await.unwrap_or(Err(Error::Timeout(limit)))
+}
+
+/// The database is missing or may not be entered; another one may do.
+fn is_closed_to_us(error: &Error) -> bool {
+    [SqlState::INVALID_CATALOG_NAME, SqlState::INSUFFICIENT_PRIVILEGE]
+        .iter()
+        .any(|code| error.code() == Some(code))
+}

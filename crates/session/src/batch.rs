@@ -1,0 +1,466 @@
+//! The extended protocol: everything up to a Sync is one unit, decided as a whole and put on one connection, with the
+//! client's statement names replaced by those that servers know.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use pgsplit_pool::{Statement, StatementKey};
+use pgsplit_sql::{Catalog, Command, Effects, Facts, NotRead, Verdict};
+use pgsplit_wire::frontend::{Bind, Kind, Parse, execute, target};
+use pgsplit_wire::{Frame, PgError, Status, build, next_frame, sqlstate};
+
+use crate::end::End;
+use crate::link::{Answer, Link, NAME_PREFIX, To, Undo, What, server_name};
+use crate::prepared::{Portal, Prepared};
+use crate::query::aborted;
+use crate::session::Session;
+use crate::turn::Attempt;
+use crate::unit::BatchEnd;
+
+/// The messages of a batch.
+fn frames(bytes: &[u8]) -> impl Iterator<Item = Frame<'_>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let frame = next_frame(rest, Session::limits()).ok()??;
+        rest = rest.get(frame.bytes.len()..)?;
+        Some(frame)
+    })
+}
+
+/// What a batch is made of, found before any of it is sent.
+#[derive(Debug)]
+struct Survey {
+    verdict: Verdict,
+    effects: Effects,
+    /// Facts of its Parse messages, in order.
+    parsed: Vec<Arc<Facts>>,
+    executes: bool,
+    /// It needs no server: only Close of statements and Sync.
+    idle: bool,
+}
+
+impl Session {
+    /// Messages of the extended protocol up to `end`.
+    pub(crate) async fn batch(&mut self, bytes: &[u8], end: BatchEnd) -> Result<(), End> {
+        if self.skipping {
+            return self.skip(end).await;
+        }
+        let catalog = self.facts_of_catalog().await;
+        let survey = self.survey(bytes, &catalog)?;
+        if end == BatchEnd::Sync && self.link.is_none() && (survey.idle || self.local(bytes, &survey)?) {
+            self.without_server(bytes, &survey, &catalog)?;
+            return Ok(());
+        }
+        if self.state.lost {
+            return self.fail(&aborted(), end);
+        }
+        let mut attempt = Attempt {
+            verdict: survey.verdict.clone(),
+            effects: survey.effects,
+            end,
+            repeatable: end == BatchEnd::Sync && !self.open && survey.verdict == Verdict::Read,
+        };
+        if end != BatchEnd::Sync && survey.executes && attempt.verdict == Verdict::Read {
+            // What follows is not known and may not be a read.
+            attempt.verdict = Verdict::NotRead(NotRead::Mixed);
+        }
+        if self.open && attempt.verdict != Verdict::Read {
+            self.leave_replica().await?;
+        }
+        if self.state.is_unreadable() {
+            attempt.effects |= Effects::OPAQUE | Effects::MAYBE_DDL;
+        }
+        self.attempt(&attempt, &mut |session, link| session.send_batch(link, bytes, &survey, &catalog)).await
+    }
+
+    /// Everything up to the next Sync is skipped after an error; the Sync is answered by whoever knows of the batch.
+    async fn skip(&mut self, end: BatchEnd) -> Result<(), End> {
+        if end != BatchEnd::Sync {
+            return Ok(());
+        }
+        self.skipping = false;
+        if self.link.is_none() {
+            self.open = false;
+            build::ready(&mut self.outbox, self.state.status);
+            return Ok(());
+        }
+        let attempt =
+            Attempt { verdict: crate::turn::unread(), effects: Effects::NONE, end, repeatable: false };
+        self.attempt(&attempt, &mut |_, link| {
+            build::sync(&mut link.out);
+            link.owe(What::Sync, To::Client);
+            Ok(())
+        })
+        .await
+    }
+
+    /// A batch that was begun on a replica (only Parse and Describe were sent: nothing has run) goes on with something
+    /// that is not a read: the replica is let go.
+    async fn leave_replica(&mut self) -> Result<(), End> {
+        let Some(link) = self.link.as_mut().filter(|link| link.replica) else { return Ok(()) };
+        link.sync();
+        self.open = false;
+        if let crate::relay::Relayed::Broken(why) = self.relay(false).await? {
+            return Err(self.lost(&why));
+        }
+        self.release();
+        Ok(())
+    }
+
+    /// Looks through a batch: what it executes decides; if it executes nothing, what it prepares.
+    fn survey(&mut self, bytes: &[u8], catalog: &Arc<Catalog>) -> Result<Survey, End> {
+        let mut survey = Survey {
+            verdict: Verdict::Read,
+            effects: Effects::NONE,
+            parsed: Vec::new(),
+            executes: false,
+            idle: true,
+        };
+        let mut bound = Verdicts::default();
+        let mut parsed = Verdicts::default();
+        let mut here: Vec<(&[u8], Arc<Facts>)> = Vec::new();
+        for frame in frames(bytes) {
+            match frame.tag {
+                b'P' => {
+                    let parse = Parse::read(frame.body)?;
+                    let facts = self.shared.analyzer.facts(parse.text, catalog);
+                    survey.idle = false;
+                    parsed.add(&facts);
+                    here.push((parse.name, facts.clone()));
+                    survey.parsed.push(facts);
+                }
+                b'B' => {
+                    let bind = Bind::read(frame.body)?;
+                    survey.idle = false;
+                    let facts = here
+                        .iter()
+                        .rfind(|(name, _)| *name == bind.statement)
+                        .map(|(_, facts)| facts.clone());
+                    if let Some(facts) = facts.or_else(|| self.facts_of(bind.statement, catalog)) {
+                        bound.add(&facts);
+                        survey.effects |= facts.effects;
+                    }
+                }
+                b'D' => {
+                    let (kind, name) = target(frame.body)?;
+                    survey.idle = false;
+                    if kind == Kind::Statement
+                        && let Some(facts) = self.facts_of(name, catalog)
+                    {
+                        parsed.add(&facts);
+                    }
+                }
+                b'E' => {
+                    execute(frame.body)?;
+                    survey.idle = false;
+                    survey.executes = true;
+                }
+                b'C' => survey.idle &= target(frame.body)?.0 == Kind::Statement,
+                _ => {}
+            }
+        }
+        survey.verdict = if survey.executes || bound.any() { bound.verdict() } else { parsed.verdict() };
+        Ok(survey)
+    }
+
+    fn prepared(&self, name: &[u8]) -> Option<&Arc<Prepared>> {
+        if name.is_empty() { self.state.unnamed.as_ref() } else { self.state.names.get(name) }
+    }
+
+    fn facts_of(&self, name: &[u8], catalog: &Arc<Catalog>) -> Option<Arc<Facts>> {
+        self.prepared(name).map(|prepared| prepared.facts(&self.shared.analyzer, catalog))
+    }
+
+    /// Whether the batch executes just one statement, and that can be answered without a server.
+    fn local(&self, bytes: &[u8], survey: &Survey) -> Result<bool, End> {
+        let mut executed = 0;
+        let mut commands = survey.parsed.iter().map(|facts| facts.single().map(|one| &one.command));
+        let mut local = commands.all(|command| command.is_some_and(|command| self.is_local(command)));
+        for frame in frames(bytes) {
+            match frame.tag {
+                b'B' => {
+                    let bind = Bind::read(frame.body)?;
+                    let known = self.prepared(bind.statement).and_then(|prepared| prepared.facts.single());
+                    local &=
+                        !survey.parsed.is_empty() || known.is_some_and(|one| self.is_local(&one.command));
+                    // Only a Bind without parameters and with default formats is known to succeed.
+                    local &=
+                        bind.portal.is_empty() && bind.rest.iter().all(|b| *b == 0) && bind.rest.len() <= 6;
+                }
+                b'E' => executed += 1,
+                b'D' => local &= executed == 0,
+                _ => {}
+            }
+        }
+        Ok(local && executed == 1)
+    }
+
+    fn is_local(&self, command: &Command) -> bool {
+        match command {
+            Command::Begin(_) => self.state.status == Status::Idle,
+            Command::SetTransaction(_) => !self.state.begin.is_empty(),
+            Command::Commit { chain: false } | Command::Rollback { chain: false } => {
+                self.state.lost || !self.state.begin.is_empty()
+            }
+            _ => false,
+        }
+    }
+
+    /// Answers a whole batch without a server.
+    fn without_server(&mut self, bytes: &[u8], survey: &Survey, catalog: &Arc<Catalog>) -> Result<(), End> {
+        let mut parsed = survey.parsed.iter();
+        let mut bound: Option<Arc<Prepared>> = None;
+        for frame in frames(bytes) {
+            match frame.tag {
+                b'P' => {
+                    let parse = Parse::read(frame.body)?;
+                    let Some(facts) = parsed.next() else { continue };
+                    if !parse.name.is_empty() && self.state.names.contains_key(parse.name) {
+                        return self.fail(&duplicate(parse.name), BatchEnd::Sync);
+                    }
+                    let (prepared, _) = self.remember(&parse, facts, catalog);
+                    self.name(parse.name, Some(prepared));
+                    build::parse_complete(&mut self.outbox);
+                }
+                b'B' => {
+                    bound = self.prepared(Bind::read(frame.body)?.statement).cloned();
+                    build::bind_complete(&mut self.outbox);
+                }
+                b'D' => {
+                    if target(frame.body)?.0 == Kind::Statement {
+                        build::no_parameters(&mut self.outbox);
+                    }
+                    build::no_data(&mut self.outbox);
+                }
+                b'E' => {
+                    let Some(prepared) = &bound else { continue };
+                    let prepared = prepared.clone();
+                    if let Some(one) = prepared.facts.single() {
+                        self.answer(&one.command, &prepared.statement.key.text);
+                    }
+                }
+                b'C' => {
+                    let (_, name) = target(frame.body)?;
+                    self.name(name, None);
+                    build::close_complete(&mut self.outbox);
+                }
+                _ => {}
+            }
+        }
+        build::ready(&mut self.outbox, self.state.status);
+        Ok(())
+    }
+
+    /// What a Parse stands for. True when other sessions may share it.
+    fn remember(
+        &mut self,
+        parse: &Parse<'_>,
+        facts: &Arc<Facts>,
+        catalog: &Arc<Catalog>,
+    ) -> (Arc<Prepared>, bool) {
+        let key = StatementKey {
+            text: parse.text.into(),
+            types: parse.types.into(),
+            settings: self.state.settings.meaning().clone(),
+            catalog: catalog.version(),
+        };
+        let shared = !parse.name.is_empty();
+        let statement = if shared { self.users.statements.intern(key) } else { Statement::alone(key) };
+        (Arc::new(Prepared { statement, facts: facts.clone(), catalog: catalog.version() }), shared)
+    }
+
+    /// Gives a name a meaning, or takes it away; returns what it meant before.
+    fn name(&mut self, name: &[u8], prepared: Option<Arc<Prepared>>) -> Option<Arc<Prepared>> {
+        if name.is_empty() {
+            return std::mem::replace(&mut self.state.unnamed, prepared);
+        }
+        match prepared {
+            Some(prepared) => self.state.names.insert(name.into(), prepared),
+            None => self.state.names.remove(name),
+        }
+    }
+
+    /// Puts a batch on a connection.
+    fn send_batch(
+        &mut self,
+        link: &mut Link,
+        bytes: &[u8],
+        survey: &Survey,
+        catalog: &Arc<Catalog>,
+    ) -> Result<(), End> {
+        let mut parsed = survey.parsed.iter();
+        for frame in frames(bytes) {
+            match frame.tag {
+                b'P' => {
+                    let facts = parsed.next().cloned();
+                    if let Some(facts) = facts {
+                        self.send_parse(link, &frame, &facts, catalog)?;
+                    }
+                }
+                b'B' => self.send_bind(link, &frame)?,
+                b'D' => self.send_describe(link, &frame)?,
+                b'E' => {
+                    let portal = self.state.portals.get(execute(frame.body)?).cloned();
+                    link.out.extend_from_slice(frame.bytes);
+                    link.owe(What::Execute { portal }, To::Client);
+                }
+                b'C' => self.send_close(link, &frame)?,
+                b'S' => {
+                    link.out.extend_from_slice(frame.bytes);
+                    link.owe(What::Sync, To::Client);
+                }
+                _ => link.out.extend_from_slice(frame.bytes),
+            }
+        }
+        Ok(())
+    }
+
+    fn send_parse(
+        &mut self,
+        link: &mut Link,
+        frame: &Frame<'_>,
+        facts: &Arc<Facts>,
+        catalog: &Arc<Catalog>,
+    ) -> Result<(), End> {
+        let parse = Parse::read(frame.body)?;
+        if !parse.name.is_empty() && self.state.names.contains_key(parse.name) {
+            send_duplicate(link, &parse, frame);
+            return Ok(());
+        }
+        let (prepared, shared) = self.remember(&parse, facts, catalog);
+        let statement = prepared.statement.clone();
+        let name: Box<[u8]> = parse.name.into();
+        let before = self.name(&name, Some(prepared));
+        if !shared {
+            link.server.unnamed = Some(statement.id);
+            link.out.extend_from_slice(frame.bytes);
+            link.owe(What::Parse { undo: Undo::Both { name, before, statement } }, To::Client);
+        } else if link.server.prepared.get(&statement.id).is_some() && link.status != Status::Failed {
+            link.say(Answer::ParseComplete, Undo::Name { name, before });
+        } else {
+            let undo = Undo::Both { name, before, statement: statement.clone() };
+            link.prepare(&statement, To::Client, undo);
+        }
+        Ok(())
+    }
+
+    fn send_bind(&mut self, link: &mut Link, frame: &Frame<'_>) -> Result<(), End> {
+        let bind = Bind::read(frame.body)?;
+        let Some(prepared) = self.prepared(bind.statement).cloned() else {
+            // The server has no such statement either, and says so as it does on a direct connection.
+            self.send_unknown(link, bind.statement, |out, name| {
+                build::bind(out, bind.portal, name, bind.rest)
+            });
+            link.owe(What::Bind { portal: bind.portal.into(), before: None }, To::Client);
+            return Ok(());
+        };
+        let portal: Box<[u8]> = bind.portal.into();
+        if bind.statement.is_empty() {
+            link.ensure_unnamed(&prepared.statement);
+            link.out.extend_from_slice(frame.bytes);
+        } else {
+            link.ensure(&prepared.statement);
+            let name = server_name(prepared.statement.id);
+            build::bind(&mut link.out, bind.portal, name.as_bytes(), bind.rest);
+        }
+        let bound = Arc::new(Portal::new(prepared, &bind));
+        let before = self.state.portals.insert(portal.clone(), bound);
+        link.owe(What::Bind { portal, before }, To::Client);
+        Ok(())
+    }
+
+    fn send_describe(&mut self, link: &mut Link, frame: &Frame<'_>) -> Result<(), End> {
+        let (kind, name) = target(frame.body)?;
+        let statement = kind == Kind::Statement;
+        match self.prepared(name).cloned().filter(|_| statement) {
+            Some(prepared) if name.is_empty() => {
+                link.ensure_unnamed(&prepared.statement);
+                link.out.extend_from_slice(frame.bytes);
+            }
+            Some(prepared) => {
+                link.ensure(&prepared.statement);
+                let name = server_name(prepared.statement.id);
+                build::describe_statement(&mut link.out, name.as_bytes());
+            }
+            None if statement => self.send_unknown(link, name, build::describe_statement),
+            None => link.out.extend_from_slice(frame.bytes),
+        }
+        link.owe(What::Describe, To::Client);
+        Ok(())
+    }
+
+    fn send_close(&mut self, link: &mut Link, frame: &Frame<'_>) -> Result<(), End> {
+        let (kind, name) = target(frame.body)?;
+        if kind == Kind::Portal {
+            link.out.extend_from_slice(frame.bytes);
+            link.owe(What::Close, To::Client);
+            return Ok(());
+        }
+        let before = self.name(name, None);
+        link.say(Answer::CloseComplete, Undo::Name { name: name.into(), before });
+        Ok(())
+    }
+
+    /// Sends a message about a statement that does not exist, so that the server says so.
+    fn send_unknown(&self, link: &mut Link, name: &[u8], put: impl FnOnce(&mut BytesMut, &[u8])) {
+        if name.is_empty() {
+            link.ensure_no_unnamed();
+        }
+        // A name of ours would be found.
+        let name = name.strip_prefix(NAME_PREFIX.as_bytes()).unwrap_or(name);
+        put(&mut link.out, name);
+    }
+}
+
+/// A name that is taken: the server is made to say so, in its own words and with all that follows from an error.
+fn send_duplicate(link: &mut Link, parse: &Parse<'_>, frame: &Frame<'_>) {
+    if !link.litter.iter().any(|known| **known == *parse.name) {
+        link.out.extend_from_slice(frame.bytes);
+        link.owe(What::Parse { undo: Undo::Nothing }, To::Silent);
+        link.litter.push(parse.name.into());
+    }
+    link.out.extend_from_slice(frame.bytes);
+    link.owe(What::Parse { undo: Undo::Nothing }, To::Client);
+}
+
+fn duplicate(name: &[u8]) -> BytesMut {
+    let mut out = BytesMut::new();
+    let name = String::from_utf8_lossy(name);
+    PgError::error(
+        sqlstate::DUPLICATE_PREPARED_STATEMENT,
+        format!("prepared statement \"{name}\" already exists"),
+    )
+    .encode(&mut out);
+    out
+}
+
+/// Several verdicts made into one.
+#[derive(Debug, Default)]
+struct Verdicts {
+    reads: bool,
+    refused: Option<NotRead>,
+}
+
+impl Verdicts {
+    fn add(&mut self, facts: &Facts) {
+        match &facts.verdict {
+            Verdict::Read => self.reads = true,
+            Verdict::NotRead(why) => {
+                self.refused.get_or_insert_with(|| why.clone());
+            }
+        }
+    }
+
+    fn any(&self) -> bool {
+        self.reads || self.refused.is_some()
+    }
+
+    fn verdict(self) -> Verdict {
+        match (self.reads, self.refused) {
+            (true, None) => Verdict::Read,
+            (true, Some(_)) => Verdict::NotRead(NotRead::Mixed),
+            (false, Some(why)) => Verdict::NotRead(why),
+            (false, None) => Verdict::NotRead(NotRead::Session),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Taking a server connection and bringing it into the session's state; giving it back.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::BytesMut;
+use pgsplit_pool::{CheckoutError, OpenError, Pool, Replay, Server};
+use pgsplit_route::{NodeId, PinReason, Target};
+use pgsplit_sql::Effects;
+use pgsplit_wire::{PgError, Status, sqlstate};
+
+use crate::end::End;
+use crate::link::{Held, Link, To};
+use crate::metrics::Metrics;
+use crate::registry::ClientState;
+use crate::relay::Relayed;
+use crate::session::Session;
+
+/// Why a unit gets no connection.
+#[derive(Debug)]
+pub(crate) enum NoLink {
+    /// The replica is of no use now: decide again without it.
+    Elsewhere(NodeId),
+    /// The unit fails with an ErrorResponse, whole.
+    Failed(BytesMut),
+    /// The session ends.
+    End(End),
+}
+
+impl From<PgError> for NoLink {
+    fn from(error: PgError) -> Self {
+        let mut frame = BytesMut::new();
+        error.encode(&mut frame);
+        Self::Failed(frame)
+    }
+}
+
+impl From<End> for NoLink {
+    fn from(end: End) -> Self {
+        Self::End(end)
+    }
+}
+
+impl Session {
+    /// Makes sure that a connection of the target is held, in the session's state. `effects` are the unit's.
+    pub(crate) async fn acquire(&mut self, target: Target, effects: Effects) -> Result<(), NoLink> {
+        if self.link.is_none() {
+            let (node, replica) = match target {
+                Target::Replica(node) => (node, true),
+                Target::Held | Target::Primary => (self.primary().await?, false),
+            };
+            let server = self.checkout(node, replica).await?;
+            self.attach(server, replica).await?;
+        }
+        if effects.contains(Effects::SEQUENCE_ASK)
+            && let Some(link) = &mut self.link
+            && link.foreign_sequences
+        {
+            link.foreign_sequences = false;
+            link.server.sequences = false;
+            link.query(b"DISCARD SEQUENCES", To::Session);
+        }
+        if let Some(link) = &self.link {
+            self.handle.set_running(Some(link.server.cancel.clone()));
+        }
+        self.handle.set_state(ClientState::Active);
+        Ok(())
+    }
+
+    /// The primary, waited for if need be.
+    async fn primary(&mut self) -> Result<NodeId, NoLink> {
+        if let Some(primary) = self.shared.view.load().primary {
+            return Ok(primary);
+        }
+        self.handle.set_state(ClientState::Waiting);
+        let most = self.shared.settings.load().failover_wait;
+        let control = self.shared.control.clone();
+        let found = self.unless_cancelled(Box::pin(async move { control.wait_primary(most).await })).await?;
+        match self.shared.view.load().primary {
+            Some(primary) if found => Ok(primary),
+            _ => Err(PgError::error(
+                sqlstate::CANNOT_CONNECT_NOW,
+                format!("no primary has appeared within health.failover_wait ({most:?})"),
+            )
+            .into()),
+        }
+    }
+
+    /// Waits, unless a cancel request arrives.
+    async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T, NoLink> {
+        self.handle.set_waiting();
+        let mut work = pin!(work);
+        let done = poll_fn(|cx| {
+            if let Poll::Ready(value) = work.as_mut().poll(cx) {
+                return Poll::Ready(Some(value));
+            }
+            self.handle.poll_cancelled(cx).map(|()| None)
+        })
+        .await;
+        self.handle.set_running(None);
+        done.ok_or_else(|| {
+            PgError::error(sqlstate::QUERY_CANCELED, "canceling statement due to user request").into()
+        })
+    }
+
+    async fn checkout(&mut self, node: NodeId, replica: bool) -> Result<Box<Server>, NoLink> {
+        let gone = || NoLink::from(CheckoutError::NoNode.to_pg());
+        let pool = self.users.pool(node).ok_or_else(gone)?.clone();
+        if let Some(server) = pool.try_take(self.state.settings.current()) {
+            return Ok(server);
+        }
+        self.handle.set_state(ClientState::Waiting);
+        let taken = self.unless_cancelled(Box::pin(self.wait_for(pool))).await?;
+        taken.map_err(|error| match error {
+            CheckoutError::Open(_) if replica => NoLink::Elsewhere(node),
+            CheckoutError::Open(OpenError::Refused { frame, .. }) => NoLink::Failed(as_error(&frame)),
+            error => error.to_pg().into(),
+        })
+    }
+
+    fn wait_for(&self, pool: Arc<Pool>) -> impl Future<Output = Result<Box<Server>, CheckoutError>> + use<> {
+        let want = self.state.settings.current().clone();
+        let base = self.state.settings.base().clone();
+        async move { pool.take(&want, &base).await }
+    }
+
+    /// Brings a connection into the session's state.
+    async fn attach(&mut self, server: Box<Server>, replica: bool) -> Result<(), NoLink> {
+        let mut link = Box::new(Link::new(server, replica));
+        let want = self.state.settings.current().clone();
+        if let Some(replay) = Replay::between(link.server.applied(), &want) {
+            Metrics::count(&self.shared.metrics.replays);
+            replay.texts.iter().for_each(|text| link.query(text, To::Session));
+            self.link = Some(link);
+            // Where the wrong rows or the wrong tables could be met, the answer is awaited. So it is where the client must
+            // be told of a change before anything else is said.
+            if replay.sensitive || !replica {
+                self.settle().await?;
+            }
+            if let Some(link) = &mut self.link {
+                link.server.set_applied(&want);
+            }
+        } else {
+            link.server.set_applied(&want);
+            self.link = Some(link);
+        }
+        self.tell_changes();
+        if self.shared.settings.load().session_pooling && !replica {
+            self.pin(Some(PinReason::SessionMode));
+        }
+        if let Some(link) = &mut self.link {
+            for text in self.state.begin.drain(..) {
+                link.query(&text, To::Session);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the client what its new connection reports differently.
+    fn tell_changes(&mut self) {
+        if let Some(link) = &self.link {
+            let params = link.server.params.clone();
+            params.encode_changes(self.state.told(), &mut self.outbox);
+            self.state.set_told(&params);
+        }
+    }
+
+    /// Waits for the answers to what was sent on the session's behalf; a failure closes the connection.
+    async fn settle(&mut self) -> Result<(), NoLink> {
+        let relayed = self.relay(false).await?;
+        let fault = self.link.as_mut().and_then(|link| link.fault.take());
+        match (relayed, fault) {
+            (Relayed::Answered, None) => Ok(()),
+            (_, Some(frame)) => {
+                self.detach();
+                Err(NoLink::Failed(as_error(&frame)))
+            }
+            (Relayed::Broken(why), None) => {
+                let node = self.link.as_ref().map(|link| (link.server.node, link.replica));
+                self.detach();
+                match node {
+                    Some((node, true)) => Err(NoLink::Elsewhere(node)),
+                    _ => Err(PgError::error(sqlstate::CONNECTION_FAILURE, why.to_string()).into()),
+                }
+            }
+            (Relayed::Client, None) => Ok(()),
+        }
+    }
+
+    /// Closes the connection that is held.
+    pub(crate) fn detach(&mut self) {
+        self.handle.set_running(None);
+        self.link = None;
+    }
+
+    /// Gives the connection back, if the session does not need it any more.
+    pub(crate) fn release(&mut self) {
+        self.handle.set_running(None);
+        let keeps = self.state.pin.is_some() || self.open;
+        match self.link.take() {
+            Some(link)
+                if keeps || link.status != Status::Idle || !link.is_quiet() || link.held != Held::No =>
+            {
+                self.link = Some(link);
+            }
+            Some(link) => link.server.put_back(),
+            None => {}
+        }
+    }
+
+    /// Ties the session to its connection, or unties it.
+    pub(crate) fn pin(&mut self, pin: Option<PinReason>) {
+        if self.state.pin != pin {
+            self.shared.metrics.pin_changed(self.state.pin, pin);
+            self.state.pin = pin;
+        }
+    }
+}
+
+/// A server's refusal of a login is FATAL for that connection, but only an ERROR for the statement that needed it.
+fn as_error(frame: &[u8]) -> BytesMut {
+    let fields = pgsplit_wire::backend::Fields(frame.get(pgsplit_wire::HEADER..).unwrap_or_default());
+    let mut out = BytesMut::new();
+    pgsplit_wire::build::message(&mut out, b'E', |out| {
+        for (code, value) in fields.iter() {
+            out.extend_from_slice(&[code]);
+            let severity = matches!(code, b'S' | b'V') && value == b"FATAL";
+            out.extend_from_slice(if severity { b"ERROR" } else { value });
+            out.extend_from_slice(&[0]);
+        }
+        out.extend_from_slice(&[0]);
+    });
+    out
+}

@@ -1,0 +1,247 @@
+//! Behind a unit: what the session has left on the connection, asked of the server itself.
+//!
+//! The text says when to ask, not what is there: a temporary table may have been rolled back, a function may have set
+//! something, an unlock may have released the last lock or none. The question runs behind the client's answer.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::{Buf, Bytes};
+use pgsplit_pool::Settings;
+use pgsplit_route::PinReason;
+use pgsplit_sql::Effects;
+use pgsplit_wire::{Status, build};
+
+use crate::end::End;
+use crate::link::{To, What};
+use crate::metrics::Metrics;
+use crate::relay::Relayed;
+use crate::session::Session;
+
+/// After these the server is asked.
+const ASK: Effects = Effects::SETTING_OPAQUE
+    .union(Effects::TEMP_OBJECT)
+    .union(Effects::HOLD_CURSOR)
+    .union(Effects::ADVISORY_LOCK)
+    .union(Effects::LISTEN)
+    .union(Effects::SQL_PREPARED)
+    .union(Effects::OPAQUE);
+
+/// One row for each thing found: what it is, and for settings the name and value. Every name is qualified, because the
+/// session's search_path is in force.
+const QUESTION: &str = "\
+SELECT 'setting', name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings \
+ WHERE source OPERATOR(pg_catalog.=) ANY ('{session,client}') \
+UNION ALL SELECT 'role', '', pg_catalog.current_setting('role') \
+UNION ALL SELECT 'temporary', '', '' WHERE EXISTS \
+ (SELECT FROM pg_catalog.pg_class WHERE relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
+ OR EXISTS (SELECT FROM pg_catalog.pg_proc WHERE pronamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
+ OR EXISTS (SELECT FROM pg_catalog.pg_type WHERE typnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
+UNION ALL SELECT 'lock', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_locks \
+ WHERE locktype OPERATOR(pg_catalog.=) 'advisory' AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()) \
+UNION ALL SELECT 'listen', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_listening_channels()) \
+UNION ALL SELECT 'prepared', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql) \
+UNION ALL SELECT 'hold', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable)";
+
+/// What the server says is there.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Found {
+    pin: Option<PinReason>,
+    settings: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Session {
+    /// Behind a unit that has ended: finds out what it left behind, ties or unties the session, and gives the connection
+    /// back when nothing holds it.
+    pub(crate) async fn clean_up(&mut self) -> Result<(), End> {
+        let Some(link) = self.link.as_mut().filter(|link| link.is_quiet() && !link.copy_in && !self.open)
+        else {
+            return Ok(());
+        };
+        if link.status != Status::Idle {
+            return Ok(());
+        }
+        let litter = std::mem::take(&mut link.litter);
+        if !litter.is_empty() {
+            for name in &litter {
+                build::close_statement(&mut link.out, name);
+                link.owe(What::Close, To::Session);
+            }
+            link.sync();
+        }
+        let effects = std::mem::replace(&mut self.state.effects, Effects::NONE);
+        if std::mem::take(&mut self.discarded) {
+            let kept = self
+                .state
+                .pin
+                .filter(|pin| matches!(pin, PinReason::SessionMode | PinReason::Load | PinReason::Seed));
+            self.pin(kept);
+        }
+        let pinned = self.state.pin.is_some();
+        if effects.intersects(ASK) || (pinned && effects.intersects(Effects::MAY_END_STATE)) {
+            self.examine(effects).await?;
+        } else if !litter.is_empty() {
+            self.settle_quietly().await?;
+        }
+        self.pin_for_good(effects);
+        self.release();
+        Ok(())
+    }
+
+    /// State that cannot be asked for ties the session until its end.
+    fn pin_for_good(&mut self, effects: Effects) {
+        let sequences = effects.intersects(Effects::SEQUENCE_USE | Effects::SEQUENCE_ASK)
+            && self.users.asks_sequences.load(Ordering::Relaxed);
+        let pin = if effects.contains(Effects::LOAD) {
+            PinReason::Load
+        } else if effects.contains(Effects::SEED) {
+            PinReason::Seed
+        } else if effects.contains(Effects::SETTING_OPAQUE) {
+            PinReason::Setting
+        } else if sequences && self.link.as_ref().is_some_and(|link| link.server.sequences) {
+            PinReason::Sequence
+        } else {
+            return;
+        };
+        if self.state.pin.is_none() || !is_asked_for(self.state.pin) {
+            self.pin(Some(pin));
+        }
+    }
+
+    async fn examine(&mut self, _effects: Effects) -> Result<(), End> {
+        Metrics::count(&self.shared.metrics.examinations);
+        if let Some(link) = &mut self.link {
+            link.query(QUESTION.as_bytes(), To::Examiner);
+        }
+        self.settle_quietly().await?;
+        let Some(link) = &mut self.link else { return Ok(()) };
+        let found = Found::read(&std::mem::take(&mut link.found));
+        self.adopt(&found);
+        if is_asked_for(self.state.pin) {
+            self.pin(found.pin);
+        }
+        Ok(())
+    }
+
+    /// Waits for the answers to what was sent on the session's behalf. A failure ends the session: what is on the
+    /// connection is not known any more.
+    async fn settle_quietly(&mut self) -> Result<(), End> {
+        match self.relay(false).await? {
+            Relayed::Broken(why) => Err(self.lost(&why)),
+            _ if self.link.as_ref().is_some_and(|link| link.fault.is_some()) => {
+                self.detach();
+                Err(pgsplit_wire::PgError::fatal(
+                    pgsplit_wire::sqlstate::CONNECTION_FAILURE,
+                    "the session's state could not be examined",
+                )
+                .into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes over the settings that the server says are in force. Values that only look different stay as they were.
+    fn adopt(&mut self, found: &Found) {
+        let current = self.state.settings.current().clone();
+        let mut next: Vec<(&[u8], &[u8])> = current.iter().filter(|(name, _)| is_unlisted(name)).collect();
+        for (name, value) in &found.settings {
+            let known = current.get(name).filter(|known| known.eq_ignore_ascii_case(value));
+            next.push((name, known.unwrap_or(value)));
+        }
+        let next = Settings::new(next);
+        let settings = if *next == *current { current } else { next };
+        self.state.settings.adopt(settings);
+        self.state.settings.commit();
+        let settings: Arc<Settings> = self.state.settings.current().clone();
+        if let Some(link) = &mut self.link {
+            link.server.set_applied(&settings);
+        }
+    }
+}
+
+/// Pins that an examination decides about.
+fn is_asked_for(pin: Option<PinReason>) -> bool {
+    match pin {
+        None => true,
+        Some(pin) => matches!(
+            pin,
+            PinReason::TemporaryObject
+                | PinReason::HoldCursor
+                | PinReason::AdvisoryLock
+                | PinReason::Listen
+                | PinReason::Prepared
+                | PinReason::Opaque
+        ),
+    }
+}
+
+/// Settings that `pg_settings` does not list, so that what the session is known to have set stands.
+fn is_unlisted(name: &[u8]) -> bool {
+    name.contains(&b'.') || name == b"session_authorization"
+}
+
+impl Found {
+    fn read(rows: &[Bytes]) -> Self {
+        let mut found = Self::default();
+        for row in rows {
+            let Some([kind, name, value]) = columns(row) else { continue };
+            let pin = match &*kind {
+                b"setting" => {
+                    found.settings.push((name.to_ascii_lowercase(), value.to_vec()));
+                    continue;
+                }
+                b"role" => {
+                    if &*value != b"none" {
+                        found.settings.push((b"role".to_vec(), value.to_vec()));
+                    }
+                    continue;
+                }
+                b"temporary" => PinReason::TemporaryObject,
+                b"lock" => PinReason::AdvisoryLock,
+                b"listen" => PinReason::Listen,
+                b"prepared" => PinReason::Prepared,
+                b"hold" => PinReason::HoldCursor,
+                _ => continue,
+            };
+            found.pin.get_or_insert(pin);
+        }
+        found
+    }
+}
+
+/// The three text columns of a DataRow.
+fn columns(row: &Bytes) -> Option<[Bytes; 3]> {
+    let mut row = row.clone();
+    if row.try_get_u16().ok()? != 3 {
+        return None;
+    }
+    let mut column = || {
+        let length = usize::try_from(row.try_get_i32().ok()?).unwrap_or(0);
+        (row.remaining() >= length).then(|| row.split_to(length))
+    };
+    Some([column()?, column()?, column()?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(columns: [&str; 3]) -> Bytes {
+        let mut out = vec![0, 3];
+        for column in columns {
+            out.extend_from_slice(&i32::try_from(column.len()).unwrap().to_be_bytes());
+            out.extend_from_slice(column.as_bytes());
+        }
+        out.into()
+    }
+
+    #[test]
+    fn reads_rows() {
+        let rows =
+            [row(["setting", "DateStyle", "ISO, DMY"]), row(["role", "", "none"]), row(["lock", "", ""])];
+        let found = Found::read(&rows);
+        assert_eq!(found.settings, [(b"datestyle".to_vec(), b"ISO, DMY".to_vec())]);
+        assert_eq!(found.pin, Some(PinReason::AdvisoryLock));
+        assert_eq!(Found::read(&[Bytes::from_static(b"\0\x03\0\0\0\x09x")]), Found::default());
+    }
+}

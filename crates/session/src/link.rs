@@ -1,0 +1,253 @@
+//! A server connection while a session holds it: what has been sent, and what is owed for it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use pgsplit_pool::{Server, Statement};
+use pgsplit_sql::Facts;
+use pgsplit_wire::{Status, build};
+
+use crate::prepared::{Portal, Prepared};
+use crate::retry::Again;
+
+/// A held server connection.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub server: Box<Server>,
+    /// Bytes for the server that are not sent yet.
+    pub out: BytesMut,
+    /// What the server owes, in order, and what is to be said to the client in between.
+    pub owed: VecDeque<Owed>,
+    /// As of the last ReadyForQuery.
+    pub status: Status,
+    pub replica: bool,
+    /// The server takes copy data.
+    pub copy_in: bool,
+    /// Bytes of the client's present CopyData message that are still to come.
+    pub copy_rest: usize,
+    /// The connection has sequence values of another session.
+    pub foreign_sequences: bool,
+    /// The beginning of a message of the server that has not arrived whole.
+    pub torn: BytesMut,
+    /// Bytes of the present message that pass without being looked at, and whether they go to the client.
+    pub pass: usize,
+    pub pass_shown: bool,
+    pub held: Held,
+    /// A message that was sent on the session's behalf failed: the ErrorResponse.
+    pub fault: Option<Bytes>,
+    /// Statements under the client's own names, to be closed when the unit has ended.
+    pub litter: Vec<Box<[u8]>>,
+    /// Rows of the examination.
+    pub found: Vec<Bytes>,
+}
+
+/// Whether the answer is held back so that the unit can be run again elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// It goes to the client as it comes.
+    No,
+    /// Nothing of it has been forwarded.
+    Yes,
+    /// It will be run again: what still comes of this answer is thrown away.
+    Again(Again),
+}
+
+/// One answer that is owed.
+#[derive(Debug)]
+pub(crate) struct Owed {
+    pub what: What,
+    pub to: To,
+}
+
+/// For whom an answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum To {
+    Client,
+    /// Sent on the session's behalf: its answer is swallowed, its failure is the unit's.
+    Session,
+    /// Statements prepared anew on this connection: the answer is swallowed, an error is the client's.
+    Silent,
+    /// The examination of the session's state.
+    Examiner,
+}
+
+/// What was sent.
+#[derive(Debug)]
+pub(crate) enum What {
+    /// A simple query; the next statement of its text.
+    Query {
+        facts: Option<Arc<Facts>>,
+        next: usize,
+    },
+    /// FunctionCall.
+    Function,
+    /// Parse; what to undo when it fails.
+    Parse {
+        undo: Undo,
+    },
+    Bind {
+        portal: Box<[u8]>,
+        before: Option<Arc<Portal>>,
+    },
+    Describe,
+    Execute {
+        portal: Option<Arc<Portal>>,
+    },
+    /// Close of a portal.
+    Close,
+    Sync,
+    /// Said to the client in its turn, without asking the server.
+    Say {
+        answer: Answer,
+        undo: Undo,
+    },
+}
+
+/// What is said without asking the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    ParseComplete,
+    CloseComplete,
+}
+
+/// What a message that was not carried out must undo.
+#[derive(Debug)]
+pub(crate) enum Undo {
+    Nothing,
+    /// The name stood for this before; the empty name is the unnamed statement.
+    Name {
+        name: Box<[u8]>,
+        before: Option<Arc<Prepared>>,
+    },
+    /// The statement is not on the connection.
+    OnServer(Arc<Statement>),
+    /// Both.
+    Both {
+        name: Box<[u8]>,
+        before: Option<Arc<Prepared>>,
+        statement: Arc<Statement>,
+    },
+}
+
+impl Answer {
+    pub(crate) fn encode(self, out: &mut BytesMut) {
+        match self {
+            Self::ParseComplete => build::parse_complete(out),
+            Self::CloseComplete => build::close_complete(out),
+        }
+    }
+}
+
+impl Link {
+    pub(crate) fn new(server: Box<Server>, replica: bool) -> Self {
+        Self {
+            foreign_sequences: server.sequences,
+            server,
+            out: BytesMut::new(),
+            owed: VecDeque::new(),
+            status: Status::Idle,
+            replica,
+            copy_in: false,
+            copy_rest: 0,
+            torn: BytesMut::new(),
+            pass: 0,
+            pass_shown: false,
+            held: Held::No,
+            fault: None,
+            litter: Vec::new(),
+            found: Vec::new(),
+        }
+    }
+
+    pub(crate) fn owe(&mut self, what: What, to: To) {
+        self.owed.push_back(Owed { what, to });
+    }
+
+    /// Sends a simple query on the session's behalf.
+    pub(crate) fn query(&mut self, text: &[u8], to: To) {
+        build::query(&mut self.out, text);
+        self.owe(What::Query { facts: None, next: 0 }, to);
+    }
+
+    /// Sends a Sync on the session's behalf.
+    pub(crate) fn sync(&mut self) {
+        build::sync(&mut self.out);
+        self.owe(What::Sync, To::Session);
+    }
+
+    /// Says something to the client when all before it has been answered.
+    pub(crate) fn say(&mut self, answer: Answer, undo: Undo) {
+        self.owe(What::Say { answer, undo }, To::Client);
+    }
+
+    /// Whether nothing is owed and nothing is on its way.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.owed.is_empty()
+            && self.out.is_empty()
+            && self.torn.is_empty()
+            && self.pass == 0
+            && self.copy_rest == 0
+    }
+
+    /// Whether the client's copy data goes to the server: until the end of the message that was begun, even when the
+    /// server has ended the copy by an error.
+    pub(crate) fn takes_copy(&self) -> bool {
+        self.copy_in || self.copy_rest > 0
+    }
+
+    /// Makes a statement exist on the connection, with answers that nobody sees.
+    pub(crate) fn ensure(&mut self, statement: &Arc<Statement>) {
+        if self.server.prepared.get(&statement.id).is_some() {
+            return;
+        }
+        self.prepare(statement, To::Silent, Undo::OnServer(statement.clone()));
+    }
+
+    /// Sends Parse under the statement's server-side name; the least recently used one makes room.
+    pub(crate) fn prepare(&mut self, statement: &Arc<Statement>, to: To, undo: Undo) {
+        if let Some((evicted, ())) = self.server.prepared.push(statement.id, ())
+            && evicted != statement.id
+        {
+            build::close_statement(&mut self.out, server_name(evicted).as_bytes());
+            self.owe(What::Close, To::Silent);
+        }
+        let name = server_name(statement.id);
+        build::parse(&mut self.out, name.as_bytes(), &statement.key.text, &statement.key.types);
+        self.owe(What::Parse { undo }, to);
+    }
+
+    /// Makes the connection's unnamed statement this one.
+    pub(crate) fn ensure_unnamed(&mut self, statement: &Arc<Statement>) {
+        if self.server.unnamed == Some(statement.id) {
+            return;
+        }
+        build::parse(&mut self.out, b"", &statement.key.text, &statement.key.types);
+        self.owe(What::Parse { undo: Undo::OnServer(statement.clone()) }, To::Silent);
+        self.server.unnamed = Some(statement.id);
+    }
+
+    /// Makes the connection have no unnamed statement.
+    pub(crate) fn ensure_no_unnamed(&mut self) {
+        if self.server.unnamed.take().is_some() {
+            build::close_statement(&mut self.out, b"");
+            self.owe(What::Close, To::Silent);
+        }
+    }
+
+    /// Takes back what is noted about a statement on the connection.
+    pub(crate) fn forget(&mut self, statement: &Statement) {
+        self.server.prepared.pop(&statement.id);
+        if self.server.unnamed == Some(statement.id) {
+            self.server.unnamed = None;
+        }
+    }
+}
+
+/// What server-side names begin with. The control character keeps them apart from any name that a client would use.
+pub(crate) const NAME_PREFIX: &str = "\u{1}pgsplit_";
+
+/// The name under which servers know a statement.
+pub(crate) fn server_name(id: u64) -> String {
+    format!("{NAME_PREFIX}{id}")
+}

@@ -1,0 +1,412 @@
+//! From an accepted socket to a session: start-up, login, and what PostgreSQL says before the first ReadyForQuery.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::BytesMut;
+use pgsplit_auth::scram;
+use pgsplit_auth::{InitialResponse, Secret, StoredPassword, Verifier};
+use pgsplit_net::{Opening, Stream, negotiate};
+use pgsplit_pool::{CheckoutError, Credentials, OpenError, Params, PoolKey, Settings, UserPools};
+use pgsplit_route::{NodeState, Role};
+use pgsplit_wire::startup::{PROTOCOL_3_0, PROTOCOL_3_2, Setting, Startup};
+use pgsplit_wire::{HEADER, Header, PgError, Status, build, sqlstate};
+
+use crate::journal::Journal;
+use crate::metrics::Metrics;
+use crate::registry::Client;
+use crate::session::Session;
+use crate::shared::{AuthMethod, Shared};
+use crate::state::State;
+
+/// The longest password message that is read.
+const MAX_PASSWORD_MESSAGE: usize = 16 * 1024;
+
+/// Why there is no session.
+#[derive(Debug)]
+pub(crate) enum NoSession {
+    /// Nothing more is to be said: a cancel request, or a client that left.
+    Done,
+    /// The client is told this, as a whole frame.
+    Tell(Box<Stream>, BytesMut),
+}
+
+impl NoSession {
+    fn tell(stream: Stream, error: &PgError) -> Self {
+        let mut frame = BytesMut::new();
+        error.encode(&mut frame);
+        Self::Tell(Box::new(stream), frame)
+    }
+}
+
+/// Verifiers made from passwords in a users file: made once, so that the salt stays the same from login to login.
+#[derive(Debug, Default)]
+pub(crate) struct Verifiers(Mutex<HashMap<Vec<u8>, (Secret, Verifier)>>);
+
+impl Verifiers {
+    fn of(&self, user: &[u8], password: &Secret) -> Result<Verifier, pgsplit_auth::Error> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(user).cloned();
+        match known {
+            Some((then, verifier)) if then == *password => Ok(verifier),
+            _ => {
+                let verifier = Verifier::from_password(password)?;
+                let entry = (password.clone(), verifier.clone());
+                self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(user.to_vec(), entry);
+                Ok(verifier)
+            }
+        }
+    }
+}
+
+/// Takes a new connection up to its first ReadyForQuery.
+pub(crate) async fn login(shared: Arc<Shared>, stream: Stream) -> Result<Session, NoSession> {
+    let tls = shared.tls.load_full();
+    let (stream, packet) = match negotiate(stream, &tls).await {
+        Ok(Opening::Startup { stream, bytes, .. }) => (stream, bytes),
+        Ok(Opening::Cancel { body, .. }) => {
+            cancel(&shared, &body).await;
+            return Err(NoSession::Done);
+        }
+        Err(pgsplit_net::AcceptError::Refused(refusal)) => {
+            let code = refusal.sqlstate.as_bytes().try_into().unwrap_or(sqlstate::PROTOCOL_VIOLATION);
+            let mut error = PgError::fatal(code, refusal.message);
+            error.detail = refusal.detail.map(Into::into);
+            return Err(NoSession::tell(refusal.stream, &error));
+        }
+        Err(error) => {
+            tracing::debug!(%error, "a connection did not open");
+            return Err(NoSession::Done);
+        }
+    };
+    let startup = match Startup::read(&packet) {
+        Ok(startup) => startup,
+        Err(error) => {
+            return Err(NoSession::tell(stream, &PgError::fatal(error.sqlstate(), error.to_string())));
+        }
+    };
+    if shared.is_draining() {
+        let error = PgError::fatal(sqlstate::CANNOT_CONNECT_NOW, "the database system is shutting down");
+        return Err(NoSession::tell(stream, &error));
+    }
+    let most = shared.settings.load().max_clients;
+    let Some(handle) = shared.registry.add(stream.peer(), most) else {
+        let error = PgError::fatal(sqlstate::TOO_MANY_CONNECTIONS, "sorry, too many clients already");
+        return Err(NoSession::tell(stream, &error));
+    };
+    let mut guest = Guest { shared, stream: Some(stream), handle: Some(handle), inbox: BytesMut::new() };
+    match guest.enter(&startup).await {
+        Ok(session) => Ok(session),
+        Err(Refusal::Gone) => Err(NoSession::Done),
+        Err(Refusal::Error(error)) => {
+            tracing::info!(user = %String::from_utf8_lossy(&startup.user), %error, "login refused");
+            Err(guest.stream.take().map_or(NoSession::Done, |stream| NoSession::tell(stream, &error)))
+        }
+        Err(Refusal::Frame(frame)) => Err(guest
+            .stream
+            .take()
+            .map_or(NoSession::Done, |stream| NoSession::Tell(Box::new(stream), frame))),
+    }
+}
+
+async fn cancel(shared: &Arc<Shared>, body: &[u8]) {
+    if let Some(in_flight) = shared.registry.cancel(body) {
+        let environment = shared.pools.environment();
+        Metrics::count(&environment.metrics.cancels);
+        let tls = environment.tls.load_full();
+        in_flight.send(&tls).await;
+    }
+}
+
+/// A client that is not let in yet.
+struct Guest {
+    shared: Arc<Shared>,
+    stream: Option<Stream>,
+    handle: Option<Arc<Client>>,
+    inbox: BytesMut,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        if let Some(handle) = &self.handle {
+            self.shared.registry.remove(handle);
+        }
+    }
+}
+
+/// Why a guest is not let in.
+enum Refusal {
+    Gone,
+    Error(PgError),
+    /// A server's own words.
+    Frame(BytesMut),
+}
+
+impl From<PgError> for Refusal {
+    fn from(error: PgError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl Guest {
+    async fn enter(&mut self, startup: &Startup) -> Result<Session, Refusal> {
+        let shared = self.shared.clone();
+        let _permit = shared.logins.acquire().await.map_err(|_| Refusal::Gone)?;
+        if let Some(value) = &startup.replication
+            && !matches!(value.as_slice(), b"false" | b"off" | b"no" | b"0")
+        {
+            let error = PgError::error(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                "replication connections do not go through pgsplit",
+            )
+            .hint("Connect to the server itself.");
+            return Err(PgError { severity: pgsplit_wire::Severity::Fatal, ..error }.into());
+        }
+        let base = base_settings(startup)?;
+        let mut out = BytesMut::new();
+        if startup.negotiate {
+            let version = if startup.minor >= 2 { PROTOCOL_3_2 } else { PROTOCOL_3_0 };
+            let unknown: Vec<&[u8]> = startup.unknown_options.iter().map(Vec::as_slice).collect();
+            build::negotiate(&mut out, version, &unknown);
+        }
+        let credentials = self.authenticate(startup, &mut out).await?;
+        let key = PoolKey { user: startup.user.clone().into(), database: startup.database.clone().into() };
+        let users = shared.pools.get(&key, credentials);
+        let params = reported(&shared, &users, &base).await?;
+        self.welcome(startup, users, base, params, out).await
+    }
+
+    /// Lets the client prove who it is; what is won by that logs in to servers.
+    async fn authenticate(&mut self, startup: &Startup, out: &mut BytesMut) -> Result<Credentials, Refusal> {
+        let method = self.shared.settings.load().auth;
+        let user = String::from_utf8_lossy(&startup.user).into_owned();
+        match method {
+            AuthMethod::Trust => Ok(self.password_of(&user).await),
+            AuthMethod::Cert => {
+                let shown =
+                    self.stream.as_ref().and_then(Stream::tls_info).and_then(|tls| tls.peer_common_name);
+                if shown.as_deref() == Some(user.as_str()) {
+                    return Ok(self.password_of(&user).await);
+                }
+                let message = format!("certificate authentication failed for user \"{user}\"");
+                Err(PgError::fatal(sqlstate::INVALID_AUTHORIZATION, message).into())
+            }
+            AuthMethod::Scram => self.scram(&user, out).await,
+        }
+    }
+
+    /// A configured password, for clients that showed none.
+    async fn password_of(&self, user: &str) -> Credentials {
+        match self.shared.control.stored(user).await {
+            Ok(Some(stored)) => match stored.password {
+                StoredPassword::Plain(password) => Credentials::Password(password),
+                _ => Credentials::None,
+            },
+            _ => Credentials::None,
+        }
+    }
+
+    async fn scram(&mut self, user: &str, out: &mut BytesMut) -> Result<Credentials, Refusal> {
+        let wrong = || {
+            PgError::fatal(
+                sqlstate::INVALID_PASSWORD,
+                format!("password authentication failed for user \"{user}\""),
+            )
+        };
+        let stored = self.shared.control.stored(user).await.map_err(|why| {
+            tracing::error!(user, why, "cannot look up a login");
+            PgError::fatal(sqlstate::CANNOT_CONNECT_NOW, "cannot check the password at the moment")
+        })?;
+        let expired = stored.as_ref().is_some_and(|stored| stored.expired);
+        let (verifier, password) = match stored.map(|stored| stored.password) {
+            Some(StoredPassword::Scram(verifier)) => (verifier, None),
+            Some(StoredPassword::Plain(password)) => {
+                let made = self.shared.verifiers.of(user.as_bytes(), &password);
+                (made.map_err(internal)?, Some(password))
+            }
+            Some(StoredPassword::Md5) => {
+                tracing::error!(
+                    user,
+                    "the role has an md5 password, which is not supported: set it again with password_encryption = 'scram-sha-256'"
+                );
+                (self.shared.mock.verifier(user), None)
+            }
+            None => (self.shared.mock.verifier(user), None),
+        };
+        let keys = self.exchange(user, verifier, out, &wrong).await?;
+        if expired {
+            return Err(wrong().into());
+        }
+        Ok(password.map_or(Credentials::Keys(keys), Credentials::Password))
+    }
+
+    /// The SCRAM conversation. The outcome stays in `out`, to be sent with what follows.
+    async fn exchange(
+        &mut self,
+        user: &str,
+        verifier: Verifier,
+        out: &mut BytesMut,
+        wrong: &impl Fn() -> PgError,
+    ) -> Result<pgsplit_auth::Keys, Refusal> {
+        let binding = self.stream.as_ref().and_then(Stream::tls_server_end_point).cloned();
+        let mut server = scram::Server::new(verifier, binding.as_deref());
+        let refused = |error: pgsplit_auth::Error| match error {
+            pgsplit_auth::Error::WrongPassword => Refusal::Error(wrong()),
+            error => {
+                let code = error.sqlstate().as_bytes().try_into().unwrap_or(sqlstate::INTERNAL_ERROR);
+                Refusal::Error(PgError::fatal(code, error.to_string()))
+            }
+        };
+        build::sasl(out, server.mechanisms());
+        self.send(out).await?;
+        let body = self.password_message().await?;
+        let response = InitialResponse::parse(&body).map_err(refused)?;
+        let first = match response.data {
+            Some(data) => data.to_vec(),
+            // The mechanism alone: the client's first message is asked for by an empty challenge.
+            None => {
+                build::sasl_continue(out, Vec::new());
+                self.send(out).await?;
+                self.password_message().await?
+            }
+        };
+        let challenge = server.client_first(response.mechanism, &first).map_err(refused)?;
+        build::sasl_continue(out, challenge);
+        self.send(out).await?;
+        let proof = self.password_message().await?;
+        let (outcome, keys) = server.client_final(&proof).map_err(|error| {
+            if error == pgsplit_auth::Error::WrongPassword {
+                // It may have been changed since it was looked up: the next try asks again.
+                self.shared.control.forget(user);
+            }
+            refused(error)
+        })?;
+        build::sasl_final(out, outcome);
+        Ok(keys)
+    }
+
+    async fn send(&mut self, out: &mut BytesMut) -> Result<(), Refusal> {
+        let stream = self.stream.as_mut().ok_or(Refusal::Gone)?;
+        stream.write_all(out).await.map_err(|_| Refusal::Gone)?;
+        out.clear();
+        Ok(())
+    }
+
+    /// The body of the next message, which must be a password message.
+    async fn password_message(&mut self) -> Result<Vec<u8>, Refusal> {
+        let violation = |message: &str| Refusal::Error(PgError::fatal(sqlstate::PROTOCOL_VIOLATION, message));
+        loop {
+            if let Some(header) = Header::read(&self.inbox).map_err(|error| violation(&error.to_string()))? {
+                if header.tag != b'p' {
+                    return Err(violation(&format!(
+                        "expected SASL response, got message type {}",
+                        header.tag
+                    )));
+                }
+                if header.body > MAX_PASSWORD_MESSAGE {
+                    return Err(violation("password message is too long"));
+                }
+                if self.inbox.len() >= header.total() {
+                    let frame = self.inbox.split_to(header.total());
+                    return Ok(frame.get(HEADER..).unwrap_or_default().to_vec());
+                }
+            }
+            let mut chunk = [0; 1024];
+            let stream = self.stream.as_mut().ok_or(Refusal::Gone)?;
+            match stream.read_some(&mut chunk).await {
+                Ok(n) if n > 0 => self.inbox.extend_from_slice(chunk.get(..n).unwrap_or_default()),
+                _ => return Err(Refusal::Gone),
+            }
+        }
+    }
+
+    /// AuthenticationOk, parameters, cancel key, ReadyForQuery.
+    async fn welcome(
+        &mut self,
+        startup: &Startup,
+        users: Arc<UserPools>,
+        base: Arc<Settings>,
+        params: Arc<Params>,
+        mut out: BytesMut,
+    ) -> Result<Session, Refusal> {
+        let database = String::from_utf8_lossy(&startup.database).into_owned();
+        let handle = self.handle.clone().ok_or(Refusal::Gone)?;
+        build::authentication_ok(&mut out);
+        params.encode(&mut out);
+        build::key_data(&mut out, handle.pid, handle.key(startup.minor));
+        build::ready(&mut out, Status::Idle);
+        self.send(&mut out).await?;
+        // From here on the session removes the client from the registry.
+        self.handle = None;
+        Ok(Session {
+            catalog: self.shared.control.catalog(&database),
+            shared: self.shared.clone(),
+            client: self.stream.take().ok_or(Refusal::Gone)?,
+            inbox: std::mem::take(&mut self.inbox),
+            outbox: BytesMut::new(),
+            scanned: 0,
+            users,
+            handle,
+            state: State::new(Journal::new(base), params),
+            link: None,
+            open: false,
+            skipping: false,
+            discarded: false,
+            fatal: false,
+            random: rand::random::<u32>() | 1,
+        })
+    }
+}
+
+fn internal(error: pgsplit_auth::Error) -> Refusal {
+    Refusal::Error(PgError::fatal(sqlstate::INTERNAL_ERROR, error.to_string()))
+}
+
+/// The start-up parameters as settings. Those in `options` come first, as in PostgreSQL (`process_startup_options`).
+fn base_settings(startup: &Startup) -> Result<Arc<Settings>, Refusal> {
+    let options = startup.option_settings().map_err(|word| {
+        let word = String::from_utf8_lossy(&word).into_owned();
+        PgError::fatal(*b"42601", format!("invalid command-line argument for server process: {word}"))
+            .hint("Through pgsplit, options may only set parameters: -c name=value.")
+    })?;
+    let all: Vec<&Setting> = options.iter().chain(&startup.settings).collect();
+    Ok(Settings::new(
+        all.into_iter().filter(|(name, _)| !name.starts_with(b"pgsplit.")).map(|(n, v)| (&n[..], &v[..])),
+    ))
+}
+
+/// What a server reports for this user, database and start-up parameters. The first to come asks one, so that its
+/// refusal is heard in its own words.
+async fn reported(
+    shared: &Shared,
+    users: &Arc<UserPools>,
+    base: &Arc<Settings>,
+) -> Result<Arc<Params>, Refusal> {
+    if let Some(params) = users.reported(base) {
+        return Ok(params);
+    }
+    let view = shared.view.load_full();
+    let replicas = view.nodes.iter().filter(|node| node.role == Role::Replica && node.state == NodeState::Up);
+    let candidates: Vec<_> = view.primary.into_iter().chain(replicas.map(|node| node.id)).collect();
+    let mut last = CheckoutError::NoNode;
+    for node in candidates {
+        let Some(pool) = users.pool(node) else { continue };
+        match pool.take(base, base).await {
+            Ok(server) => {
+                let params = server.params.clone();
+                let exact = **server.applied() == **base;
+                server.put_back();
+                match users.reported(base) {
+                    Some(params) => return Ok(params),
+                    None if exact => return Ok(params),
+                    None => {}
+                }
+            }
+            Err(CheckoutError::Open(OpenError::Refused { frame, .. })) => {
+                return Err(Refusal::Frame(BytesMut::from(&frame[..])));
+            }
+            Err(error) => last = error,
+        }
+    }
+    let error = last.to_pg();
+    Err(PgError { severity: pgsplit_wire::Severity::Fatal, ..error }.into())
+}

@@ -1,0 +1,78 @@
+//! A client's prepared statements and portals.
+
+use std::sync::Arc;
+
+use pgsplit_pool::Statement;
+use pgsplit_sql::facts::{Argument, SettingCall};
+use pgsplit_sql::{Catalog, Facts};
+use pgsplit_wire::frontend::Bind;
+
+/// What a client has prepared under a name, or as its unnamed statement.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// What servers know it as.
+    pub statement: Arc<Statement>,
+    /// Facts of its text, as of this catalog version.
+    pub facts: Arc<Facts>,
+    pub catalog: u64,
+}
+
+impl Prepared {
+    /// Facts in the light of the present catalog.
+    pub(crate) fn facts(&self, analyzer: &pgsplit_sql::Analyzer, catalog: &Arc<Catalog>) -> Arc<Facts> {
+        if catalog.version() == self.catalog {
+            return self.facts.clone();
+        }
+        analyzer.facts(&self.statement.key.text, catalog)
+    }
+}
+
+/// What a Bind has bound.
+#[derive(Debug)]
+pub(crate) struct Portal {
+    pub prepared: Arc<Prepared>,
+    /// The calls of `set_config` that its Execute will make, when all of their arguments are known.
+    pub calls: Box<[BoundCall]>,
+    /// A call's arguments are not all known.
+    pub opaque: bool,
+}
+
+/// A call of `set_config` with its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BoundCall {
+    pub name: Vec<u8>,
+    /// `None` is NULL, which resets.
+    pub value: Option<Vec<u8>>,
+    pub local: bool,
+}
+
+impl Portal {
+    pub(crate) fn new(prepared: Arc<Prepared>, bind: &Bind<'_>) -> Self {
+        let calls = prepared.facts.statements.iter().flat_map(|statement| &statement.settings);
+        match calls.map(|call| BoundCall::new(call, Some(bind))).collect::<Option<Box<[_]>>>() {
+            Some(calls) => Self { prepared, calls, opaque: false },
+            None => Self { prepared, calls: Box::default(), opaque: true },
+        }
+    }
+}
+
+impl BoundCall {
+    /// `None` when an argument is not known.
+    pub(crate) fn new(call: &SettingCall, bind: Option<&Bind<'_>>) -> Option<Self> {
+        let value = |argument: &Argument| match argument {
+            Argument::Const(text) => Some(Some(text.as_bytes().to_vec())),
+            Argument::Null => Some(None),
+            Argument::Param(n) => {
+                let value = bind?.text_parameter(usize::from(*n).checked_sub(1)?)?;
+                Some(Some(value.to_vec()))
+            }
+        };
+        let local = value(&call.local)??;
+        let local = match local.to_ascii_lowercase().as_slice() {
+            b"t" | b"true" | b"on" | b"yes" | b"y" | b"1" => true,
+            b"f" | b"false" | b"off" | b"no" | b"n" | b"0" => false,
+            _ => return None,
+        };
+        Some(Self { name: value(&call.name)??.to_ascii_lowercase(), value: value(&call.value)?, local })
+    }
+}

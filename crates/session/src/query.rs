@@ -1,0 +1,170 @@
+//! Simple queries and function calls, and what is answered without a server: BEGIN, and transactions that do nothing.
+
+use pgsplit_sql::{Command, Effects, Facts};
+use pgsplit_wire::{HEADER, PgError, Status, build, frontend, sqlstate};
+
+use crate::end::End;
+use crate::link::{To, What};
+use crate::metrics::Metrics;
+use crate::session::Session;
+use crate::turn::{Attempt, unread};
+use crate::unit::BatchEnd;
+use pgsplit_sql::Verdict;
+
+impl Session {
+    /// A Query message.
+    pub(crate) async fn query(&mut self, frame: &[u8]) -> Result<(), End> {
+        let text = frontend::query(frame.get(HEADER..).unwrap_or_default())?;
+        let catalog = self.facts_of_catalog().await;
+        let facts = self.shared.analyzer.facts(text, &catalog);
+        if let [statement] = &*facts.statements
+            && self.answer(&statement.command, text)
+        {
+            build::ready(&mut self.outbox, self.state.status);
+            return Ok(());
+        }
+        if self.state.lost {
+            self.outbox.extend_from_slice(&aborted());
+            build::ready(&mut self.outbox, Status::Failed);
+            return Ok(());
+        }
+        let mut attempt = Attempt {
+            verdict: facts.verdict.clone(),
+            effects: facts.effects,
+            end: BatchEnd::Sync,
+            repeatable: facts.verdict == Verdict::Read,
+        };
+        if self.state.is_unreadable() {
+            attempt.effects |= Effects::OPAQUE | Effects::MAYBE_DDL;
+        }
+        self.materialise(&facts);
+        // A simple query destroys the unnamed statement (exec_simple_query in postgres.c).
+        self.state.unnamed = None;
+        self.attempt(&attempt, &mut |session, link| {
+            session.send_named(link, &facts);
+            link.out.extend_from_slice(frame);
+            link.server.unnamed = None;
+            link.owe(What::Query { facts: Some(facts.clone()), next: 0 }, To::Client);
+            Ok(())
+        })
+        .await
+    }
+
+    /// A FunctionCall message: nothing is known of what it does.
+    pub(crate) async fn function(&mut self, frame: &[u8]) -> Result<(), End> {
+        if self.state.lost {
+            self.outbox.extend_from_slice(&aborted());
+            build::ready(&mut self.outbox, Status::Failed);
+            return Ok(());
+        }
+        let attempt = Attempt {
+            verdict: unread(),
+            effects: Effects::OPAQUE | Effects::MAYBE_DDL,
+            end: BatchEnd::Sync,
+            repeatable: false,
+        };
+        self.attempt(&attempt, &mut |_, link| {
+            link.out.extend_from_slice(frame);
+            link.owe(What::Function, To::Client);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Answers a statement without a server, but for ReadyForQuery, when that is possible: a lazy BEGIN, and the end of
+    /// a transaction that no server knows of. True when it was answered.
+    pub(crate) fn answer(&mut self, command: &Command, text: &[u8]) -> bool {
+        if self.link.is_some() {
+            return false;
+        }
+        let begun = !self.state.begin.is_empty();
+        let tag: &[u8] = match command {
+            Command::Empty if !self.state.lost => {
+                self.outbox.extend_from_slice(&[b'I', 0, 0, 0, 4]);
+                return true;
+            }
+            Command::Begin(_) if self.state.status == Status::Idle => match first_word(text) {
+                Some(word) => {
+                    self.state.begin.push(text.to_vec());
+                    self.state.status = Status::Transaction;
+                    if word.eq_ignore_ascii_case(b"start") { b"START TRANSACTION" } else { b"BEGIN" }
+                }
+                None => return false,
+            },
+            Command::SetTransaction(_) if begun => {
+                self.state.begin.push(text.to_vec());
+                b"SET"
+            }
+            Command::Commit { chain: false } | Command::Rollback { chain: false } if self.state.lost => {
+                self.end_local();
+                b"ROLLBACK"
+            }
+            Command::Commit { chain: false } if begun => {
+                self.end_local();
+                b"COMMIT"
+            }
+            Command::Rollback { chain: false } if begun => {
+                self.end_local();
+                b"ROLLBACK"
+            }
+            _ => return false,
+        };
+        Metrics::count(&self.shared.metrics.local_answers);
+        build::command_complete(&mut self.outbox, tag);
+        true
+    }
+
+    fn end_local(&mut self) {
+        self.state.begin.clear();
+        self.state.lost = false;
+        self.state.status = Status::Idle;
+    }
+
+    /// Statements that the text calls by name with EXECUTE or drops with DEALLOCATE, and that were prepared through the
+    /// protocol, must exist under that name: they are closed again with the unit.
+    fn materialise(&mut self, facts: &Facts) {
+        if facts.effects.contains(Effects::SQL_PREPARED) {
+            self.state.effects |= Effects::SQL_PREPARED;
+        }
+    }
+
+    /// Prepares under the client's own names what the text mentions by name.
+    fn send_named(&mut self, link: &mut crate::link::Link, facts: &Facts) {
+        if !facts.effects.contains(Effects::SQL_PREPARED) {
+            return;
+        }
+        for statement in &facts.statements {
+            let name = match &statement.command {
+                Command::Execute { name } | Command::Deallocate(Some(name)) => name.as_bytes(),
+                _ => continue,
+            };
+            if let Some(prepared) = self.state.names.get(name)
+                && !link.litter.iter().any(|known| **known == *name)
+            {
+                let key = &prepared.statement.key;
+                build::parse(&mut link.out, name, &key.text, &key.types);
+                link.owe(What::Parse { undo: crate::link::Undo::Nothing }, To::Silent);
+                link.sync();
+                link.litter.push(name.into());
+            }
+        }
+    }
+}
+
+/// The statement's first word, when no comment stands before it.
+fn first_word(text: &[u8]) -> Option<&[u8]> {
+    let text = text.trim_ascii_start();
+    let end = text.iter().position(|b| !b.is_ascii_alphabetic()).unwrap_or(text.len());
+    text.get(..end).filter(|word| !word.is_empty())
+}
+
+/// What PostgreSQL says in a failed transaction.
+pub(crate) fn aborted() -> bytes::BytesMut {
+    let mut out = bytes::BytesMut::new();
+    PgError::error(
+        sqlstate::IN_FAILED_TRANSACTION,
+        "current transaction is aborted, commands ignored until end of transaction block",
+    )
+    .encode(&mut out);
+    out
+}

@@ -1,0 +1,223 @@
+//! Moving bytes: between the client and the session's buffers, and between the session and the connection it holds.
+//!
+//! Everything happens in one task and one poll: what the server says is read into the thread's scratch buffer, walked,
+//! and written to the client from there; only what the client does not take at once is copied. A client that does not
+//! read stops the reading from its server, and a server that does not read stops the reading from its client.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use bytes::Buf;
+use pgsplit_net::scratch;
+
+use crate::answers::OutOfStep;
+use crate::end::End;
+use crate::link::{Held, Link};
+use crate::session::Session;
+
+/// Bytes that may wait for a client or for a server that does not take them.
+const MAX_PENDING: usize = 64 * 1024;
+
+/// What a relay came to.
+#[derive(Debug)]
+pub(crate) enum Relayed {
+    /// All that was owed has been answered, or the server takes copy data now.
+    Answered,
+    /// The client has sent something.
+    Client,
+    /// The server connection has failed.
+    Broken(Break),
+}
+
+/// How a server connection failed.
+#[derive(Debug)]
+pub(crate) enum Break {
+    Io(io::Error),
+    Protocol(OutOfStep),
+}
+
+impl std::fmt::Display for Break {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                f.write_str("the server closed the connection")
+            }
+            Self::Io(error) => error.fmt(f),
+            Self::Protocol(OutOfStep(why)) => f.write_str(why),
+        }
+    }
+}
+
+impl Session {
+    /// Relays until all is answered, or, with `listen`, until the client has sent something.
+    pub(crate) async fn relay(&mut self, listen: bool) -> Result<Relayed, End> {
+        poll_fn(|cx| self.poll_relay(cx, listen)).await
+    }
+
+    /// One round of [`Session::relay`].
+    pub(crate) fn poll_relay(&mut self, cx: &mut Context<'_>, listen: bool) -> Poll<Result<Relayed, End>> {
+        let Some(mut link) = self.link.take() else {
+            // Without a connection there is only the client.
+            let _ = self.poll_flush(cx, Held::No)?;
+            return self.poll_client(cx).map_ok(|()| Relayed::Client);
+        };
+        let polled = self.poll_link(cx, &mut link, listen);
+        self.link = Some(link);
+        polled
+    }
+
+    fn poll_link(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: &mut Link,
+        listen: bool,
+    ) -> Poll<Result<Relayed, End>> {
+        if let Err(error) = poll_send(cx, link) {
+            // What the server said last may explain it.
+            let _ = self.poll_answers(cx, link)?;
+            return Poll::Ready(Ok(Relayed::Broken(Break::Io(error))));
+        }
+        if !listen && link.is_quiet() {
+            return Poll::Ready(Ok(Relayed::Answered));
+        }
+        match self.poll_answers(cx, link)? {
+            Poll::Ready(relayed) => return Poll::Ready(Ok(relayed)),
+            Poll::Pending => {}
+        }
+        if listen && link.out.len() < MAX_PENDING {
+            ready!(self.poll_client(cx))?;
+            return Poll::Ready(Ok(Relayed::Client));
+        }
+        Poll::Pending
+    }
+
+    /// Reads what the server says and passes it on, until nothing more comes or all is answered.
+    fn poll_answers(&mut self, cx: &mut Context<'_>, link: &mut Link) -> Result<Poll<Relayed>, End> {
+        loop {
+            if self.poll_flush(cx, link.held)?.is_pending() && self.outbox.len() >= MAX_PENDING {
+                return Ok(Poll::Pending);
+            }
+            let read = scratch::with(|buffer| self.poll_answer(cx, link, buffer))?;
+            match read {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(Err(broken)) => return Ok(Poll::Ready(Relayed::Broken(broken))),
+                Poll::Ready(Ok(())) if self.fatal => return Err(End::Said),
+                Poll::Ready(Ok(())) if link.is_quiet() || link.copy_in => {
+                    return Ok(Poll::Ready(Relayed::Answered));
+                }
+                Poll::Ready(Ok(())) => {}
+            }
+        }
+    }
+
+    /// Reads once from the server and passes on what is the client's.
+    fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: &mut Link,
+        buffer: &mut [u8],
+    ) -> Result<Poll<Result<(), Break>>, End> {
+        let n = match link.server.stream.poll_read(cx, buffer) {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(Err(error)) => return Ok(Poll::Ready(Err(Break::Io(error)))),
+            Poll::Ready(Ok(0)) => {
+                return Ok(Poll::Ready(Err(Break::Io(io::ErrorKind::UnexpectedEof.into()))));
+            }
+            Poll::Ready(Ok(n)) => n,
+        };
+        let data = buffer.get(..n).unwrap_or_default();
+        let run = match self.walk(link, data) {
+            Ok(run) => run,
+            Err(why) => return Ok(Poll::Ready(Err(Break::Protocol(why)))),
+        };
+        let mut run = data.get(run).unwrap_or_default();
+        if self.outbox.is_empty() && link.held == Held::No && !run.is_empty() {
+            while !run.is_empty() {
+                match self.client.poll_write(cx, run) {
+                    Poll::Ready(Ok(n)) if n > 0 => run = run.get(n..).unwrap_or_default(),
+                    Poll::Ready(_) => return Err(End::Client),
+                    Poll::Pending => break,
+                }
+            }
+            if self.client.is_tls() && self.client.poll_flush(cx).is_ready_and(|flushed| flushed.is_err()) {
+                return Err(End::Client);
+            }
+        }
+        self.outbox.extend_from_slice(run);
+        let _ = self.poll_flush(cx, link.held)?;
+        Ok(Poll::Ready(Ok(())))
+    }
+
+    /// Sends what waits for the client, unless it is held back.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>, held: Held) -> Result<Poll<()>, End> {
+        if held != Held::No {
+            return Ok(Poll::Ready(()));
+        }
+        while !self.outbox.is_empty() {
+            match self.client.poll_write(cx, &self.outbox) {
+                Poll::Ready(Ok(n)) if n > 0 => self.outbox.advance(n),
+                Poll::Ready(_) => return Err(End::Client),
+                Poll::Pending => return Ok(Poll::Pending),
+            }
+        }
+        match self.client.is_tls().then(|| self.client.poll_flush(cx)) {
+            Some(Poll::Ready(Err(_))) => Err(End::Client),
+            Some(Poll::Pending) => Ok(Poll::Pending),
+            _ => Ok(Poll::Ready(())),
+        }
+    }
+
+    /// Waits until everything for the client is sent.
+    pub(crate) async fn flush(&mut self) -> Result<(), End> {
+        poll_fn(|cx| match self.poll_flush(cx, Held::No) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
+            Err(end) => Poll::Ready(Err(end)),
+        })
+        .await
+    }
+
+    /// Reads once from the client.
+    pub(crate) fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        scratch::with(|buffer| match ready!(self.client.poll_read(cx, buffer)) {
+            Ok(n) if n > 0 => {
+                self.inbox.extend_from_slice(buffer.get(..n).unwrap_or_default());
+                Poll::Ready(Ok(()))
+            }
+            _ => Poll::Ready(Err(End::Client)),
+        })
+    }
+}
+
+/// Sends what waits for the server.
+fn poll_send(cx: &mut Context<'_>, link: &mut Link) -> io::Result<()> {
+    while !link.out.is_empty() {
+        match link.server.stream.poll_write(cx, &link.out) {
+            Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(Ok(n)) => link.out.advance(n),
+            Poll::Ready(Err(error)) => return Err(error),
+            Poll::Pending => return Ok(()),
+        }
+    }
+    if link.server.stream.is_tls() {
+        if let Poll::Ready(flushed) = link.server.stream.poll_flush(cx) {
+            flushed?;
+        }
+    }
+    Ok(())
+}
+
+/// `Poll` has no such method of its own.
+trait ReadyAnd<T> {
+    fn is_ready_and(self, test: impl FnOnce(T) -> bool) -> bool;
+}
+
+impl<T> ReadyAnd<T> for Poll<T> {
+    fn is_ready_and(self, test: impl FnOnce(T) -> bool) -> bool {
+        match self {
+            Poll::Ready(value) => test(value),
+            Poll::Pending => false,
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! One client that has logged in.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use pgsplit_net::Stream;
+use pgsplit_pool::UserPools;
+use pgsplit_wire::Limits;
+
+use crate::control::CatalogSource;
+use crate::link::Link;
+use crate::registry::Client;
+use crate::shared::Shared;
+use crate::state::State;
+
+/// A logged-in client and everything that is known of it.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub shared: Arc<Shared>,
+    pub client: Stream,
+    /// Bytes of the client that are not acted on yet. Owns no memory while the client is idle.
+    pub inbox: BytesMut,
+    /// Bytes for the client that are not sent yet. Owns no memory while the client is idle.
+    pub outbox: BytesMut,
+    /// How far into `inbox` there are whole messages that did not end a unit.
+    pub scanned: usize,
+    pub users: Arc<UserPools>,
+    pub catalog: Arc<dyn CatalogSource>,
+    pub handle: Arc<Client>,
+    pub state: State,
+    /// The server connection that is held now.
+    pub link: Option<Box<Link>>,
+    /// Messages of the extended protocol were sent and their Sync was not.
+    pub open: bool,
+    /// An error was answered without a server: everything up to the next Sync is skipped.
+    pub skipping: bool,
+    /// DISCARD ALL was carried out: nothing is left that would pin.
+    pub discarded: bool,
+    /// A server's FATAL was passed on: the session ends with it.
+    pub fatal: bool,
+    pub random: u32,
+}
+
+impl Session {
+    pub(crate) fn limits() -> Limits {
+        Limits::default()
+    }
+
+    /// Any number (xorshift32), for choices among equals.
+    pub(crate) fn random(&mut self) -> u32 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 17;
+        self.random ^= self.random << 5;
+        self.random
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.handle.set_running(None);
+        self.shared.metrics.pin_changed(self.state.pin, None);
+        self.shared.registry.remove(&self.handle);
+    }
+}

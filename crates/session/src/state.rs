@@ -1,0 +1,184 @@
+//! What a session has that must be there on whatever connection serves it next.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use pgsplit_pool::Params;
+use pgsplit_route::{PinReason, SessionView};
+use pgsplit_sql::command::{Discard, Isolation, SetValue, TransactionModes};
+use pgsplit_sql::{Command, Effects, Statement};
+use pgsplit_wire::Status;
+
+use crate::journal::Journal;
+use crate::prepared::{BoundCall, Portal, Prepared};
+
+type Names<T> = HashMap<Box<[u8]>, Arc<T>, RandomState>;
+
+/// A session's state.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// As the client was last told by ReadyForQuery.
+    pub status: Status,
+    pub settings: Journal,
+    told: Arc<Params>,
+    /// The client's texts cannot be read with certainty: see [`SessionView::unreadable`].
+    unreadable: bool,
+    pub pin: Option<PinReason>,
+    /// BEGIN, and SET TRANSACTION behind it, that no server has been sent yet.
+    pub begin: Vec<Vec<u8>>,
+    /// The transaction has failed without a server knowing of it.
+    pub lost: bool,
+    /// What the present transaction may have done.
+    pub effects: Effects,
+    /// An error came since the last commit.
+    pub errored: bool,
+    pub unnamed: Option<Arc<Prepared>>,
+    pub names: Names<Prepared>,
+    pub portals: Names<Portal>,
+}
+
+impl State {
+    pub(crate) fn new(settings: Journal, told: Arc<Params>) -> Self {
+        Self {
+            status: Status::Idle,
+            settings,
+            unreadable: is_unreadable(&told),
+            told,
+            pin: None,
+            begin: Vec::new(),
+            lost: false,
+            effects: Effects::NONE,
+            errored: false,
+            unnamed: None,
+            names: HashMap::default(),
+            portals: HashMap::default(),
+        }
+    }
+
+    /// What the client was told through ParameterStatus.
+    pub(crate) fn told(&self) -> &Arc<Params> {
+        &self.told
+    }
+
+    /// Notes what the client has been told.
+    pub(crate) fn set_told(&mut self, params: &Arc<Params>) {
+        if !Arc::ptr_eq(&self.told, params) {
+            self.unreadable = is_unreadable(params);
+            self.told = params.clone();
+        }
+    }
+
+    /// What the decision needs to know.
+    pub(crate) fn view(&self, holds_connection: bool) -> SessionView {
+        SessionView {
+            pinned: self.pin.filter(|_| holds_connection),
+            in_transaction: self.status != Status::Idle,
+            serializable: self
+                .settings
+                .current()
+                .get(b"default_transaction_isolation")
+                .is_some_and(|level| level.eq_ignore_ascii_case(b"serializable")),
+            unreadable: self.unreadable,
+        }
+    }
+
+    /// Whether the client's texts cannot be read with certainty.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.unreadable
+    }
+
+    /// A statement has been carried out: takes over what it changed. `tag` is its CommandComplete.
+    pub(crate) fn done(&mut self, statement: &Statement, calls: &[BoundCall], tag: &[u8]) {
+        for call in calls.iter().filter(|call| !call.local) {
+            match &call.value {
+                Some(value) => self.settings.set(&call.name, value),
+                None => self.settings.reset(&call.name),
+            }
+        }
+        let rolled_back = tag.starts_with(b"ROLLBACK");
+        match &statement.command {
+            Command::Set { local: false, name, value } => self.set(name, value),
+            Command::SetSessionCharacteristics(modes) => self.characteristics(*modes),
+            Command::Reset(name) => self.settings.reset(name.as_bytes()),
+            Command::ResetAll => self.settings.reset_all(),
+            Command::Discard(Discard::All) => {
+                self.settings.discard_all();
+                self.names.clear();
+                self.unnamed = None;
+            }
+            Command::Deallocate(None) => self.names.clear(),
+            Command::Deallocate(Some(name)) => {
+                self.names.remove(name.as_bytes());
+            }
+            Command::Savepoint(name) => self.settings.savepoint(name),
+            Command::Release(name) => self.settings.release(name),
+            Command::RollbackTo(name) => self.settings.rollback_to(name),
+            Command::Commit { .. } | Command::Rollback { .. } | Command::PrepareTransaction => {
+                if rolled_back {
+                    self.settings.rollback()
+                } else {
+                    self.settings.commit()
+                }
+                self.errored = false;
+            }
+            _ => {}
+        }
+    }
+
+    fn set(&mut self, name: &str, value: &SetValue) {
+        match value {
+            SetValue::Value(value) => self.settings.set(name.as_bytes(), value.as_bytes()),
+            SetValue::Default => self.settings.reset(name.as_bytes()),
+            // The name is known, so the server can be asked for the value.
+            SetValue::FromCurrent | SetValue::Opaque => self.effects |= Effects::OPAQUE,
+        }
+    }
+
+    fn characteristics(&mut self, modes: TransactionModes) {
+        let on = |on: bool| if on { &b"on"[..] } else { b"off" };
+        if let Some(isolation) = modes.isolation {
+            let level: &[u8] = match isolation {
+                Isolation::ReadUncommitted => b"read uncommitted",
+                Isolation::ReadCommitted => b"read committed",
+                Isolation::RepeatableRead => b"repeatable read",
+                Isolation::Serializable => b"serializable",
+            };
+            self.settings.set(b"default_transaction_isolation", level);
+        }
+        if let Some(read_only) = modes.read_only {
+            self.settings.set(b"default_transaction_read_only", on(read_only));
+        }
+        if let Some(deferrable) = modes.deferrable {
+            self.settings.set(b"default_transaction_deferrable", on(deferrable));
+        }
+    }
+
+    /// ReadyForQuery: the transaction goes on, or has ended.
+    pub(crate) fn ready(&mut self, status: Status) {
+        self.status = status;
+        if status == Status::Idle {
+            if self.errored {
+                self.settings.rollback()
+            } else {
+                self.settings.commit()
+            }
+            self.errored = false;
+            self.portals.clear();
+        } else if self.errored && status == Status::Transaction {
+            // The error was undone by ROLLBACK TO.
+            self.errored = false;
+        }
+    }
+}
+
+/// Encodings of clients in which a byte of a longer character may look like a quote or a backslash.
+const UNREADABLE: [&[u8]; 8] =
+    [b"SJIS", b"BIG5", b"GBK", b"UHC", b"GB18030", b"JOHAB", b"SHIFT_JIS_2004", b"SHIFTJIS"];
+
+fn is_unreadable(params: &Params) -> bool {
+    params.get(b"standard_conforming_strings") == Some(b"off")
+        || params
+            .get(b"client_encoding")
+            .is_some_and(|name| UNREADABLE.iter().any(|known| known.eq_ignore_ascii_case(name)))
+}

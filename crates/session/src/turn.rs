@@ -1,0 +1,368 @@
+//! A session's life: one unit of the client's messages after the other.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BytesMut};
+use pgsplit_route::{Decision, Excluded, Reason, Target, decide};
+use pgsplit_sql::{Catalog, Effects, NotRead, Verdict};
+use pgsplit_wire::{PgError, Status, build, sqlstate};
+
+use crate::checkout::NoLink;
+use crate::end::End;
+use crate::link::{Held, Link};
+use crate::metrics::Metrics;
+use crate::registry::ClientState;
+use crate::relay::{Break, Relayed};
+use crate::retry::Again;
+use crate::session::Session;
+use crate::unit::{BatchEnd, Unit, next_unit};
+
+/// What a unit is, as far as trying it on a connection goes.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub verdict: Verdict,
+    /// Of everything that it executes.
+    pub effects: Effects,
+    /// How it ends: a batch that goes on keeps its connection.
+    pub end: BatchEnd,
+    /// Its answer may be held back, and it may run again elsewhere.
+    pub repeatable: bool,
+}
+
+/// How a unit is put on a connection. Called again when it is run again elsewhere.
+pub(crate) type Put<'a> = &'a mut (dyn FnMut(&mut Session, &mut Link) -> Result<(), End> + Send);
+
+impl Session {
+    /// Serves the client until it leaves or must go.
+    pub(crate) async fn run(&mut self) -> Result<(), End> {
+        loop {
+            if self.link.as_ref().is_some_and(|link| link.takes_copy()) {
+                self.copy_in().await?;
+                continue;
+            }
+            match next_unit(&self.inbox, &mut self.scanned, Self::limits())? {
+                Some(unit) => self.unit(unit).await?,
+                None => self.wait().await?,
+            }
+        }
+    }
+
+    async fn unit(&mut self, unit: Unit) -> Result<(), End> {
+        match unit {
+            Unit::Terminate => return Err(End::Client),
+            Unit::Unexpected(tag) => {
+                return Err(PgError::fatal(
+                    sqlstate::PROTOCOL_VIOLATION,
+                    format!("invalid frontend message type {tag}"),
+                )
+                .into());
+            }
+            Unit::Stray(length) => self.inbox.advance(length),
+            Unit::Query(length) if self.skipping => self.inbox.advance(length),
+            Unit::Query(length) => {
+                let bytes = self.take(length);
+                self.query(&bytes).await?;
+            }
+            Unit::Function(length) => {
+                let bytes = self.take(length);
+                self.function(&bytes).await?;
+            }
+            Unit::Batch(length, end) => {
+                let bytes = self.take(length);
+                self.batch(&bytes, end).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first bytes of the inbox; all of them without a copy.
+    fn take(&mut self, length: usize) -> BytesMut {
+        if length == self.inbox.len() { std::mem::take(&mut self.inbox) } else { self.inbox.split_to(length) }
+    }
+
+    /// Waits for the client to send something.
+    async fn wait(&mut self) -> Result<(), End> {
+        let idle = self.state.status == Status::Idle && !self.open;
+        self.handle.set_state(if idle { ClientState::Idle } else { ClientState::InTransaction });
+        if self.inbox.is_empty() {
+            self.inbox = BytesMut::new();
+        }
+        if self.outbox.is_empty() {
+            self.outbox = BytesMut::new();
+        }
+        let settings = self.shared.settings.load();
+        let most = if idle { settings.idle_client } else { settings.idle_transaction };
+        drop(settings);
+        match most {
+            None => self.listen(idle).await,
+            Some(most) => match tokio::time::timeout(most, self.listen(idle)).await {
+                Ok(listened) => listened,
+                Err(_) => Err(timed_out(idle, most).into()),
+            },
+        }
+    }
+
+    /// Waits for the client, and for what the held connection says meanwhile.
+    async fn listen(&mut self, idle: bool) -> Result<(), End> {
+        let relayed = poll_fn(|cx| {
+            if idle && self.handle.poll_closing(cx).is_ready() {
+                return Poll::Ready(Err(End::from(PgError::fatal(
+                    sqlstate::ADMIN_SHUTDOWN,
+                    "terminating connection due to administrator command",
+                ))));
+            }
+            match self.poll_relay(cx, true) {
+                // An asynchronous message was passed on; there is nothing to act on.
+                Poll::Ready(Ok(Relayed::Answered)) => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                other => other,
+            }
+        })
+        .await?;
+        match relayed {
+            Relayed::Broken(why) => Err(self.lost(&why)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The facts of the catalog; waited for when a change of it has just been seen.
+    pub(crate) async fn facts_of_catalog(&self) -> Arc<Catalog> {
+        if self.catalog.is_stale() { self.catalog.fresh().await } else { self.catalog.load() }
+    }
+
+    /// Decides, takes a connection, sends, and relays until the unit is answered; runs it again elsewhere where that
+    /// is allowed.
+    pub(crate) async fn attempt(&mut self, attempt: &Attempt, put: Put<'_>) -> Result<(), End> {
+        let began = Instant::now();
+        let mut excluded = Excluded::default();
+        let mut primary = false;
+        loop {
+            let decision = self.decide(attempt, excluded, primary);
+            let target = decision.target;
+            if let Err(no) = self.acquire(target, attempt.effects).await {
+                match no {
+                    NoLink::Elsewhere(node) => excluded.add(node),
+                    NoLink::Failed(frame) => return self.fail(&frame, attempt.end),
+                    NoLink::End(end) => return Err(end),
+                }
+                continue;
+            }
+            self.shared.metrics.decided(&decision);
+            match self.send_and_relay(attempt, put).await? {
+                None => {
+                    if let Some(histogram) = self.shared.metrics.duration.get(target.index()) {
+                        histogram.observe(began.elapsed());
+                    }
+                    return self.after(attempt.end).await;
+                }
+                Some(again) => {
+                    Metrics::count(&self.shared.metrics.retries);
+                    if let Target::Replica(node) = target {
+                        excluded.add(node);
+                    }
+                    // Once on another replica, then the primary.
+                    primary = again == Again::Primary || excluded.count() > 1;
+                }
+            }
+        }
+    }
+
+    fn decide(&mut self, attempt: &Attempt, excluded: Excluded, primary: bool) -> Decision {
+        if self.link.is_some() {
+            let reason = match self.state.pin {
+                Some(why) => Reason::Pinned(why),
+                None => Reason::Transaction,
+            };
+            return Decision { target: Target::Held, reason };
+        }
+        let session = self.state.view(false);
+        // A transaction that was begun here runs on the primary with everything in it.
+        if session.in_transaction {
+            return Decision { target: Target::Primary, reason: Reason::Transaction };
+        }
+        let random = self.random();
+        let view = self.shared.view.load();
+        let settings = self.shared.settings.load();
+        if primary && attempt.verdict == Verdict::Read {
+            return Decision { target: Target::Primary, reason: Reason::Refused };
+        }
+        if settings.reads_on_primary && attempt.verdict == Verdict::Read {
+            return Decision { target: Target::Primary, reason: Reason::NoReplica };
+        }
+        decide(&attempt.verdict, session, &view, excluded, random)
+    }
+
+    /// One run of a unit on the connection that is held. `Some` when it must run again.
+    async fn send_and_relay(&mut self, attempt: &Attempt, put: Put<'_>) -> Result<Option<Again>, End> {
+        let Some(mut link) = self.link.take() else { return Ok(None) };
+        let hold = attempt.repeatable && link.replica && link.is_quiet();
+        if hold && !self.outbox.is_empty() {
+            self.link = Some(link);
+            self.flush().await?;
+            let Some(back) = self.link.take() else { return Ok(None) };
+            link = back;
+        }
+        link.held = if hold { Held::Yes } else { Held::No };
+        self.state.effects |= attempt.effects;
+        let put = put(self, &mut link);
+        self.say_what_is_due(&mut link);
+        self.link = Some(link);
+        put?;
+        self.open = attempt.end != BatchEnd::Sync;
+        loop {
+            let relayed = self.relay(self.open).await?;
+            let Some(link) = &mut self.link else { return Ok(None) };
+            match relayed {
+                Relayed::Answered if link.fault.is_some() => {
+                    let why = "the session's settings could not be restored on a server connection";
+                    self.detach();
+                    return Err(PgError::fatal(sqlstate::RESOLUTION_UNKNOWN, why).into());
+                }
+                Relayed::Answered => match link.held {
+                    Held::Again(again) => {
+                        self.detach_for_retry();
+                        return Ok(Some(again));
+                    }
+                    _ => return Ok(None),
+                },
+                Relayed::Client => return Ok(None),
+                Relayed::Broken(_) if link.held != Held::No => {
+                    self.outbox.clear();
+                    Metrics::count(&self.shared.metrics.broken);
+                    self.detach();
+                    return Ok(Some(Again::AnotherReplica));
+                }
+                Relayed::Broken(why) => return Err(self.lost(&why)),
+            }
+        }
+    }
+
+    /// The answer of a replica was thrown away whole; the connection itself is fine.
+    fn detach_for_retry(&mut self) {
+        self.handle.set_running(None);
+        self.state.errored = false;
+        if let Some(mut link) = self.link.take()
+            && link.is_quiet()
+            && link.status == Status::Idle
+        {
+            link.held = Held::No;
+            link.server.put_back();
+        }
+    }
+
+    /// Behind a unit: what it left behind is looked for, and the connection given back.
+    async fn after(&mut self, end: BatchEnd) -> Result<(), End> {
+        if end == BatchEnd::Sync { self.clean_up().await } else { Ok(()) }
+    }
+
+    /// A connection that runs something has broken: what the client is told before it is disconnected.
+    pub(crate) fn lost(&mut self, why: &Break) -> End {
+        Metrics::count(&self.shared.metrics.broken);
+        let busy = self.link.as_ref().is_some_and(|link| !link.owed.is_empty());
+        let writing = busy && !self.link.as_ref().is_some_and(|link| link.replica);
+        self.detach();
+        let (code, message) = if writing {
+            (
+                sqlstate::RESOLUTION_UNKNOWN,
+                "the connection to the server was lost; whether the statement was carried out is not known",
+            )
+        } else {
+            (sqlstate::CONNECTION_FAILURE, "the connection to the server was lost")
+        };
+        PgError::fatal(code, message).detail(why.to_string()).into()
+    }
+
+    /// The unit fails without a server having seen it.
+    pub(crate) fn fail(&mut self, frame: &[u8], end: BatchEnd) -> Result<(), End> {
+        self.outbox.extend_from_slice(frame);
+        if self.state.status != Status::Idle {
+            self.state.lost = true;
+            self.state.begin.clear();
+            self.state.status = Status::Failed;
+        }
+        self.open = false;
+        if end == BatchEnd::Sync {
+            build::ready(&mut self.outbox, self.state.status);
+        } else {
+            self.skipping = true;
+        }
+        Ok(())
+    }
+
+    /// Passes copy data on to the server, and whatever the server says meanwhile to the client.
+    async fn copy_in(&mut self) -> Result<(), End> {
+        while let Some(link) = self.link.as_mut().filter(|link| link.takes_copy()) {
+            if pass_copy_data(&mut self.inbox, link)? && link.out.len() < MAX_COPY {
+                continue;
+            }
+            match self.relay(true).await? {
+                Relayed::Broken(why) => return Err(self.lost(&why)),
+                Relayed::Answered | Relayed::Client => {}
+            }
+        }
+        if self.link.as_ref().is_some_and(|link| !link.is_quiet()) {
+            if let Relayed::Broken(why) = self.relay(self.open).await? {
+                return Err(self.lost(&why));
+            }
+        }
+        self.clean_up().await
+    }
+}
+
+/// Copy data that may wait for a server that does not take it.
+const MAX_COPY: usize = 64 * 1024;
+
+/// Moves copy data, and what ends it, to the server. False when there is nothing to move.
+fn pass_copy_data(inbox: &mut BytesMut, link: &mut Link) -> Result<bool, End> {
+    if link.copy_rest > 0 {
+        let n = link.copy_rest.min(inbox.len());
+        link.out.extend_from_slice(inbox.get(..n).unwrap_or_default());
+        inbox.advance(n);
+        link.copy_rest -= n;
+        return Ok(n > 0);
+    }
+    let Some(header) = pgsplit_wire::Header::read(inbox)? else { return Ok(false) };
+    let header = header.check_frontend(Session::limits())?;
+    if header.tag == b'd' {
+        link.copy_rest = header.total();
+        return Ok(true);
+    }
+    if inbox.len() < header.total() {
+        return Ok(false);
+    }
+    match header.tag {
+        b'X' => return Err(End::Client),
+        // A server that takes copy data ignores them.
+        b'S' | b'H' => {}
+        // CopyDone, CopyFail, or something that does not belong here: then the server says so.
+        _ => {
+            link.out.extend_from_slice(inbox.get(..header.total()).unwrap_or_default());
+            link.copy_in = false;
+        }
+    }
+    inbox.advance(header.total());
+    Ok(true)
+}
+
+fn timed_out(idle: bool, most: Duration) -> PgError {
+    if idle {
+        PgError::fatal(sqlstate::IDLE_SESSION_TIMEOUT, "terminating connection due to idle-session timeout")
+            .detail(format!("timeouts.idle_client is {most:?}"))
+    } else {
+        PgError::fatal(
+            sqlstate::IDLE_IN_TRANSACTION_TIMEOUT,
+            "terminating connection due to idle-in-transaction timeout",
+        )
+        .detail(format!("timeouts.idle_transaction is {most:?}"))
+    }
+}
+
+/// Why a unit that could not be read goes to the primary.
+pub(crate) fn unread() -> Verdict {
+    Verdict::NotRead(NotRead::Unparsed)
+}
