@@ -29,6 +29,7 @@ pub mod peer;
 mod port;
 mod postgres;
 mod process;
+mod proxy;
 pub mod wait;
 
 pub use builder::Builder;
@@ -36,3 +37,5 @@ pub use cluster::{Account, Cluster};
 pub use error::Error;
 pub use node::{Node, StopMode};
 pub use postgres::Postgres;
+pub use proxy::{Proxy, Samples};
+pub use rustix::process::Signal;
