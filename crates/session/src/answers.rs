@@ -109,6 +109,10 @@ impl Session {
             return Ok(rest.len());
         };
         let body = frame.get(HEADER..).unwrap_or_default();
+        if matches!(link.owed.front(), Some(Owed { to: To::Session, .. })) {
+            // The client may be told of changes behind it.
+            run.end(&mut self.outbox);
+        }
         match self.on_message(link, header.tag, body)? {
             Fate::Forward => run.extend(at, at + header.total(), &mut self.outbox),
             Fate::Swallow => {}
@@ -263,7 +267,11 @@ impl Session {
         link.copy_in = false;
         if to == To::Client && !matches!(link.held, Held::Again(_)) {
             link.held = Held::No;
+            link.told_before = None;
             self.client_ready(link, status);
+        }
+        if to == To::Session && link.fault.is_none() {
+            self.tell_changes(link);
         }
         Ok(shown)
     }
@@ -275,8 +283,7 @@ impl Session {
             if self.state.effects.intersects(Effects::DDL | Effects::MAYBE_DDL) {
                 self.catalog.outdated();
             }
-            let current = self.state.settings.current().clone();
-            link.server.set_applied(&current);
+            link.server.set_applied(self.state.settings.current());
         }
     }
 
@@ -300,7 +307,7 @@ impl Session {
         link.copy_in = false;
         if link.held == Held::Yes && matches!(to, To::Client | To::Silent) {
             if let Some(again) = again(fields.sqlstate()) {
-                self.outbox.clear();
+                self.unsay(link);
                 link.held = Held::Again(again);
                 return Ok(Fate::Swallow);
             }

@@ -96,7 +96,7 @@ impl Session {
 
     /// A batch that was begun on a replica (only Parse and Describe were sent: nothing has run) goes on with something
     /// that is not a read: the replica is let go.
-    async fn leave_replica(&mut self) -> Result<(), End> {
+    pub(crate) async fn leave_replica(&mut self) -> Result<(), End> {
         let Some(link) = self.link.as_mut().filter(|link| link.replica) else { return Ok(()) };
         link.sync();
         self.open = false;

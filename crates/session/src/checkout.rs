@@ -144,9 +144,9 @@ impl Session {
             }
         } else {
             link.server.set_applied(&want);
+            self.tell_changes(&mut link);
             self.link = Some(link);
         }
-        self.tell_changes();
         if self.shared.settings.load().session_pooling && !replica {
             self.pin(Some(PinReason::SessionMode));
         }
@@ -158,12 +158,25 @@ impl Session {
         Ok(())
     }
 
-    /// Tells the client what its new connection reports differently.
-    fn tell_changes(&mut self) {
-        if let Some(link) = &self.link {
-            let params = link.server.params.clone();
-            params.encode_changes(self.state.told(), &mut self.outbox);
-            self.state.set_told(&params);
+    /// Tells the client what its connection reports differently from what it was told. While the answer is held back it
+    /// is noted what to return to.
+    pub(crate) fn tell_changes(&mut self, link: &mut Link) {
+        let told = self.state.told();
+        if Arc::ptr_eq(told, &link.server.params) {
+            return;
+        }
+        if link.held == Held::Yes {
+            link.told_before.get_or_insert_with(|| told.clone());
+        }
+        link.server.params.encode_changes(told, &mut self.outbox);
+        self.state.set_told(&link.server.params);
+    }
+
+    /// Throws away what was held back of an answer.
+    pub(crate) fn unsay(&mut self, link: &mut Link) {
+        self.outbox.clear();
+        if let Some(told) = link.told_before.take() {
+            self.state.set_told(&told);
         }
     }
 

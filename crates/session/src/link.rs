@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use pgsplit_pool::{Server, Statement};
+use pgsplit_pool::{Params, Server, Statement};
 use pgsplit_sql::Facts;
 use pgsplit_wire::{Status, build};
 
@@ -34,6 +34,8 @@ pub(crate) struct Link {
     pub pass: usize,
     pub pass_shown: bool,
     pub held: Held,
+    /// What the client had been told before an answer was held back that tells it of changes.
+    pub told_before: Option<Arc<Params>>,
     /// A message that was sent on the session's behalf failed: the ErrorResponse.
     pub fault: Option<Bytes>,
     /// Statements under the client's own names, to be closed when the unit has ended.
@@ -154,6 +156,7 @@ impl Link {
             pass: 0,
             pass_shown: false,
             held: Held::No,
+            told_before: None,
             fault: None,
             litter: Vec::new(),
             found: Vec::new(),

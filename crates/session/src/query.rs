@@ -37,7 +37,9 @@ impl Session {
         if self.state.is_unreadable() {
             attempt.effects |= Effects::OPAQUE | Effects::MAYBE_DDL;
         }
-        self.materialise(&facts);
+        if self.open && attempt.verdict != Verdict::Read {
+            self.leave_replica().await?;
+        }
         // A simple query destroys the unnamed statement (exec_simple_query in postgres.c).
         self.state.unnamed = None;
         self.attempt(&attempt, &mut |session, link| {
@@ -118,14 +120,6 @@ impl Session {
         self.state.begin.clear();
         self.state.lost = false;
         self.state.status = Status::Idle;
-    }
-
-    /// Statements that the text calls by name with EXECUTE or drops with DEALLOCATE, and that were prepared through the
-    /// protocol, must exist under that name: they are closed again with the unit.
-    fn materialise(&mut self, facts: &Facts) {
-        if facts.effects.contains(Effects::SQL_PREPARED) {
-            self.state.effects |= Effects::SQL_PREPARED;
-        }
     }
 
     /// Prepares under the client's own names what the text mentions by name.

@@ -55,6 +55,34 @@ impl Session {
         poll_fn(|cx| self.poll_relay(cx, listen)).await
     }
 
+    /// Sends until little enough waits for the server, passing on what it says meanwhile. `Some` when it has failed.
+    pub(crate) async fn drain(&mut self) -> Result<Option<Break>, End> {
+        poll_fn(|cx| {
+            let Some(mut link) = self.link.take() else { return Poll::Ready(Ok(None)) };
+            let polled = self.poll_drain(cx, &mut link);
+            self.link = Some(link);
+            polled
+        })
+        .await
+    }
+
+    fn poll_drain(&mut self, cx: &mut Context<'_>, link: &mut Link) -> Poll<Result<Option<Break>, End>> {
+        let sent = poll_send(cx, link);
+        if sent.is_ok() && link.out.len() < MAX_PENDING {
+            return Poll::Ready(Ok(None));
+        }
+        match (self.poll_answers(cx, link)?, sent) {
+            (Poll::Ready(Relayed::Broken(why)), _) => Poll::Ready(Ok(Some(why))),
+            (_, Err(error)) => Poll::Ready(Ok(Some(Break::Io(error)))),
+            // The server has stopped taking copy data: what waits for it is still to be sent.
+            (Poll::Ready(_), Ok(())) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            (Poll::Pending, Ok(())) => Poll::Pending,
+        }
+    }
+
     /// One round of [`Session::relay`].
     pub(crate) fn poll_relay(&mut self, cx: &mut Context<'_>, listen: bool) -> Poll<Result<Relayed, End>> {
         let Some(mut link) = self.link.take() else {

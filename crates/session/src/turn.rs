@@ -130,9 +130,13 @@ impl Session {
         }
     }
 
-    /// The facts of the catalog; waited for when a change of it has just been seen.
+    /// The facts of the catalog; waited for when a change of it has just been seen and something is to be decided.
     pub(crate) async fn facts_of_catalog(&self) -> Arc<Catalog> {
-        if self.catalog.is_stale() { self.catalog.fresh().await } else { self.catalog.load() }
+        if self.link.is_none() && self.catalog.is_stale() {
+            self.catalog.fresh().await
+        } else {
+            self.catalog.load()
+        }
     }
 
     /// Decides, takes a connection, sends, and relays until the unit is answered; runs it again elsewhere where that
@@ -214,8 +218,15 @@ impl Session {
         self.link = Some(link);
         put?;
         self.open = attempt.end != BatchEnd::Sync;
+        if self.open {
+            // What is answered meanwhile is passed on while the client's next messages are waited for.
+            return match self.drain().await? {
+                Some(why) => Err(self.lost(&why)),
+                None => Ok(None),
+            };
+        }
         loop {
-            let relayed = self.relay(self.open).await?;
+            let relayed = self.relay(false).await?;
             let Some(link) = &mut self.link else { return Ok(None) };
             match relayed {
                 Relayed::Answered if link.fault.is_some() => {
@@ -232,7 +243,9 @@ impl Session {
                 },
                 Relayed::Client => return Ok(None),
                 Relayed::Broken(_) if link.held != Held::No => {
-                    self.outbox.clear();
+                    if let Some(mut link) = self.link.take() {
+                        self.unsay(&mut link);
+                    }
                     Metrics::count(&self.shared.metrics.broken);
                     self.detach();
                     return Ok(Some(Again::AnotherReplica));
@@ -297,7 +310,10 @@ impl Session {
     /// Passes copy data on to the server, and whatever the server says meanwhile to the client.
     async fn copy_in(&mut self) -> Result<(), End> {
         while let Some(link) = self.link.as_mut().filter(|link| link.takes_copy()) {
-            if pass_copy_data(&mut self.inbox, link)? && link.out.len() < MAX_COPY {
+            if pass_copy_data(&mut self.inbox, link)? {
+                if let Some(why) = self.drain().await? {
+                    return Err(self.lost(&why));
+                }
                 continue;
             }
             match self.relay(true).await? {
@@ -313,9 +329,6 @@ impl Session {
         self.clean_up().await
     }
 }
-
-/// Copy data that may wait for a server that does not take it.
-const MAX_COPY: usize = 64 * 1024;
 
 /// Moves copy data, and what ends it, to the server. False when there is nothing to move.
 fn pass_copy_data(inbox: &mut BytesMut, link: &mut Link) -> Result<bool, End> {
