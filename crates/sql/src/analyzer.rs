@@ -1,0 +1,307 @@
+//! From text to facts, behind a cache.
+
+use std::cell::RefCell;
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+use quick_cache::{Equivalent, Weighter};
+
+use crate::analyse::{self, Part};
+use crate::catalog::Catalog;
+use crate::command::Command;
+use crate::effects::Effects;
+use crate::facts::{Facts, NotRead, ObjectName, Relations, Statement, Verdict};
+use crate::judge::{Reads, judge, may_write};
+use crate::{scan, traces};
+
+/// Finds the facts of texts and remembers them. Shared by all threads.
+pub struct Analyzer {
+    cache: Cache<Key, Entry, ByteWeight, BuildHasherDefault<Ready>>,
+}
+
+/// Facts are kept under the canonical form of a text and the catalog they hold for; where literals matter, under the
+/// text itself.
+struct Key {
+    catalog: u64,
+    hash: u64,
+    whole: bool,
+    text: Box<[u8]>,
+}
+
+#[derive(Clone, Copy)]
+struct KeyRef<'t> {
+    catalog: u64,
+    hash: u64,
+    whole: bool,
+    text: &'t [u8],
+}
+
+#[derive(Clone)]
+enum Entry {
+    Facts(Arc<Facts>),
+    /// Literals matter: look under the whole text.
+    Whole,
+    /// A single SET or the like: quicker to read again than to keep one entry for every value.
+    Again,
+}
+
+/// The longest text that is remembered, in bytes.
+const CACHED_BYTES: usize = 32 * 1024;
+
+thread_local! {
+    static CANONICAL: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Analyzer {
+    /// An analyzer whose cache holds about `cache_bytes` bytes.
+    pub fn new(cache_bytes: usize) -> Analyzer {
+        let entries = (cache_bytes / 1024).max(16);
+        let cache = Cache::with(
+            entries,
+            cache_bytes as u64,
+            ByteWeight,
+            BuildHasherDefault::default(),
+            Default::default(),
+        );
+        Analyzer { cache }
+    }
+
+    /// The facts of a text in the light of a catalog.
+    pub fn facts(&self, text: &[u8], catalog: &Arc<Catalog>) -> Arc<Facts> {
+        if text.len() > CACHED_BYTES {
+            return Arc::new(facts(text, analyse::parts(text), catalog));
+        }
+        CANONICAL.with_borrow_mut(|canonical| match scan::normalise(text, canonical) {
+            true => self.remembered(text, canonical, catalog),
+            false => Arc::new(facts(text, None, catalog)),
+        })
+    }
+
+    fn remembered(&self, text: &[u8], canonical: &[u8], catalog: &Catalog) -> Arc<Facts> {
+        let key = KeyRef {
+            catalog: catalog.key(),
+            hash: scan::fingerprint(canonical),
+            whole: false,
+            text: canonical,
+        };
+        let entry = match self.cache.get(&key) {
+            Some(Entry::Facts(facts)) => return facts,
+            known => known,
+        };
+        let whole = KeyRef { hash: scan::fingerprint(text), whole: true, text, ..key };
+        if let (Some(Entry::Whole), Some(Entry::Facts(facts))) = (&entry, self.cache.get(&whole)) {
+            return facts;
+        }
+        let parts = analyse::parts(text);
+        let kind = parts.as_deref().map_or(Literals::Ignored, literals);
+        let facts = Arc::new(facts(text, parts, catalog));
+        match (kind, entry) {
+            (Literals::Ignored, _) => self.cache.insert(key.owned(), Entry::Facts(facts.clone())),
+            (Literals::Only, None) => self.cache.insert(key.owned(), Entry::Again),
+            (Literals::Only, Some(_)) => (),
+            (Literals::Matter, _) => {
+                self.cache.insert(key.owned(), Entry::Whole);
+                self.cache.insert(whole.owned(), Entry::Facts(facts.clone()));
+            }
+        }
+        facts
+    }
+}
+
+impl std::fmt::Debug for Analyzer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Analyzer")
+            .field("entries", &self.cache.len())
+            .field("bytes", &self.cache.weight())
+            .finish()
+    }
+}
+
+/// What the literals of a text are to its facts.
+enum Literals {
+    Ignored,
+    Matter,
+    /// They matter, and the text is one command that the scanner reads by itself.
+    Only,
+}
+
+fn literals(parts: &[Part]) -> Literals {
+    match parts {
+        [Part { command: Command::Set { .. }, .. }] => Literals::Only,
+        parts if analyse::literals_matter(parts) => Literals::Matter,
+        _ => Literals::Ignored,
+    }
+}
+
+/// The facts of a text, given its statements if it was understood.
+fn facts(text: &[u8], parts: Option<Vec<Part>>, catalog: &Catalog) -> Facts {
+    let mut canonical = Vec::new();
+    let whole = text.len() <= CACHED_BYTES && scan::normalise(text, &mut canonical);
+    let fingerprint = scan::fingerprint(if whole { &canonical } else { text });
+    let Some(parts) = parts else { return not_understood(text, fingerprint) };
+    let judged: Vec<Result<Reads, NotRead>> = parts.iter().map(|part| judge(part, catalog)).collect();
+    let mut statements: Vec<Statement> = Vec::with_capacity(parts.len().max(1));
+    let (mut effects, mut written, mut functions) = (Effects::NONE, Written::default(), Vec::new());
+    for part in parts {
+        let statement_effects = traces::effects(&part, catalog);
+        effects |= statement_effects;
+        written.add(&part, statement_effects, catalog);
+        functions.extend(part.outline.calls);
+        let settings = part.settings.unwrap_or_default().into_boxed_slice();
+        statements.push(Statement { command: part.command, effects: statement_effects, settings });
+    }
+    if statements.is_empty() {
+        statements.push(Statement {
+            command: Command::Empty,
+            effects: Effects::NONE,
+            settings: Box::default(),
+        });
+    }
+    let (verdict, reads) = verdict(judged);
+    let writes =
+        if verdict == Verdict::Read { Relations::default() } else { relations(written.any, written.names) };
+    Facts {
+        statements: statements.into(),
+        verdict,
+        reads,
+        writes,
+        functions: sorted(functions),
+        fingerprint,
+        effects,
+    }
+}
+
+fn not_understood(text: &[u8], fingerprint: u64) -> Facts {
+    let first = scan::Lexer::new(text).next().filter(|token| token.kind == scan::Kind::Word);
+    let keyword = first.and_then(|token| std::str::from_utf8(token.bytes(text)).ok()).unwrap_or_default();
+    let keyword = keyword.get(..keyword.len().min(32)).unwrap_or_default().to_ascii_lowercase();
+    let command = Command::Unknown(keyword.into());
+    Facts {
+        statements: Box::new([Statement { command, effects: traces::UNKNOWN, settings: Box::default() }]),
+        verdict: Verdict::NotRead(NotRead::Unparsed),
+        reads: Relations::any(),
+        writes: Relations::any(),
+        functions: Box::default(),
+        fingerprint,
+        effects: traces::UNKNOWN,
+    }
+}
+
+/// The verdict over all statements, and what they read.
+fn verdict(judged: Vec<Result<Reads, NotRead>>) -> (Verdict, Relations) {
+    let proved = judged.iter().filter(|one| one.is_ok()).count();
+    let (mut any, mut names, mut first) = (false, Vec::new(), None);
+    for one in judged {
+        match one {
+            Ok(reads) => {
+                any |= reads.any;
+                names.extend(reads.names);
+            }
+            Err(why) => {
+                first.get_or_insert(why);
+            }
+        }
+    }
+    match first {
+        None => (Verdict::Read, relations(any, names)),
+        Some(_) if proved > 0 => (Verdict::NotRead(NotRead::Mixed), relations(true, names)),
+        Some(why) => (Verdict::NotRead(why), relations(true, names)),
+    }
+}
+
+/// What a text writes, as far as a read on a replica could see it.
+#[derive(Default)]
+struct Written {
+    any: bool,
+    names: Vec<ObjectName>,
+}
+
+impl Written {
+    fn add(&mut self, part: &Part, effects: Effects, catalog: &Catalog) {
+        let hidden = Effects::OPAQUE | Effects::DDL | Effects::MAYBE_DDL;
+        self.any |= effects.intersects(hidden) || part.command == Command::CommitPrepared;
+        self.any |= traces::runs_expressions(&part.command)
+            && part.outline.calls.iter().any(|call| may_write(call, catalog));
+        for target in part.outline.targets.iter().chain(&part.copied) {
+            self.any |= catalog.writing_reaches_further(target.schema.as_deref(), &target.name);
+            self.names.push(target.clone());
+            self.names.extend(catalog.written_with(target.schema.as_deref(), &target.name).cloned());
+        }
+    }
+}
+
+fn relations(any: bool, names: Vec<ObjectName>) -> Relations {
+    Relations { any, names: sorted(names) }
+}
+
+fn sorted(mut names: Vec<ObjectName>) -> Box<[ObjectName]> {
+    names.sort_unstable();
+    names.dedup();
+    names.into()
+}
+
+impl KeyRef<'_> {
+    fn owned(self) -> Key {
+        Key { catalog: self.catalog, hash: self.hash, whole: self.whole, text: self.text.into() }
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl Hash for KeyRef<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        (self.catalog, self.hash, self.whole, &self.text)
+            == (other.catalog, other.hash, other.whole, &other.text)
+    }
+}
+
+impl Eq for Key {}
+
+impl Equivalent<Key> for KeyRef<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        (self.catalog, self.hash, self.whole, self.text) == (key.catalog, key.hash, key.whole, &*key.text)
+    }
+}
+
+/// A hasher for hashes that are good already.
+#[derive(Default)]
+struct Ready(u64);
+
+impl Hasher for Ready {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = foldhash::quality::FixedState::with_seed(self.0).hash_one(bytes);
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+/// Weighs entries in bytes, roughly.
+#[derive(Clone)]
+struct ByteWeight;
+
+impl Weighter<Key, Entry> for ByteWeight {
+    fn weight(&self, key: &Key, entry: &Entry) -> u64 {
+        let facts = match entry {
+            Entry::Facts(facts) => facts.bytes(),
+            Entry::Whole | Entry::Again => 0,
+        };
+        (size_of::<Key>() + size_of::<Entry>() + key.text.len() + facts) as u64
+    }
+}

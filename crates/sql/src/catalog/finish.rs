@@ -1,0 +1,155 @@
+//! From the graph of trust to the snapshot that names are looked up in.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use super::build::{Builder, FIRST_USER_OID, is_harmless};
+use super::graph::{Node, reach};
+use super::rows::{FunctionRow, Oid, Rows};
+use super::{Catalog, Function, FunctionConfig, Map, Relation, Set};
+use crate::builtin;
+use crate::facts::ObjectName;
+
+type Bad = HashSet<Node, foldhash::fast::RandomState>;
+type Edges = HashMap<Oid, Vec<Oid>, foldhash::fast::RandomState>;
+
+impl Builder<'_> {
+    /// Relations that are bad for where they are stored: only the primary has them, or each node its own.
+    fn elsewhere(&self) -> impl Iterator<Item = Node> {
+        let relations = self.rows.relations.iter().filter(|row| {
+            row.persistence != "p" || matches!(&*row.kind, "f" | "S") || (row.kind == "m" && !row.populated)
+        });
+        let views = self.rows.trees.iter().filter(|tree| {
+            let harmless = |name: &String| name.split_once('.').is_some_and(|(s, n)| builtin::relation(s, n));
+            !tree.system_relations.iter().all(harmless)
+        });
+        relations.map(|row| Node::Read(row.oid)).chain(views.map(|tree| match &*tree.owner {
+            "domain" => Node::Type(tree.oid),
+            "arguments" | "body" => Node::Function(tree.oid),
+            _ => Node::Read(tree.oid),
+        }))
+    }
+
+    pub(super) fn finish(self, version: u64) -> Catalog {
+        let code = self.graph.closure([]);
+        let bad = self.graph.closure(self.elsewhere());
+        let functions = self.finished_functions(&bad);
+        let untrusted = |row: &&FunctionRow| bad.contains(&Node::Function(row.oid));
+        let members: Set = self
+            .rows
+            .functions
+            .iter()
+            .filter(untrusted)
+            .filter(|row| row.takes_row)
+            .map(|row| (&*row.name).into())
+            .collect();
+        let operators = self.rows.operators.iter().filter(|row| bad.contains(&Node::Operator(row.oid)));
+        let types = self.rows.types.iter().filter(|row| bad.contains(&Node::Type(row.oid)));
+        Catalog {
+            version,
+            key: key(self.rows, self.config),
+            known: true,
+            config: self.config.clone(),
+            relations: self.finished_relations(&bad, &code),
+            functions,
+            members,
+            operators: operators.map(|row| (&*row.symbol).into()).collect(),
+            types: types.map(|row| (&*row.name).into()).collect(),
+            tainted: self.tainted(&bad).map(|why| why.into()),
+        }
+    }
+
+    fn finished_functions(&self, bad: &Bad) -> Map<Vec<Function>> {
+        let mut found: Map<Vec<Function>> = Map::default();
+        for row in &self.rows.functions {
+            found.entry((&*row.name).into()).or_default().push(Function {
+                schema: (&*row.schema).into(),
+                trusted: !bad.contains(&Node::Function(row.oid)),
+                stateless: !bad.contains(&Node::State(row.oid)),
+            });
+        }
+        found
+    }
+
+    fn finished_relations(&self, bad: &Bad, code: &Bad) -> Map<Vec<Relation>> {
+        let names: HashMap<Oid, ObjectName> = self
+            .rows
+            .relations
+            .iter()
+            .map(|row| {
+                (row.oid, ObjectName { schema: Some((&*row.schema).into()), name: (&*row.name).into() })
+            })
+            .collect();
+        let (mut reads, mut writes) = (Edges::default(), Edges::default());
+        for tree in self.rows.trees.iter().filter(|tree| matches!(&*tree.owner, "view" | "policy")) {
+            reads.entry(tree.oid).or_default().extend(&tree.relations);
+        }
+        for tree in self.rows.trees.iter().filter(|tree| tree.owner == "view") {
+            writes.entry(tree.oid).or_default().extend(&tree.relations);
+        }
+        for edge in &self.rows.edges {
+            writes.entry(edge.from).or_default().push(edge.to);
+            if edge.kind == "inherits" {
+                reads.entry(edge.from).or_default().push(edge.to);
+            }
+        }
+        let closure = |edges: &Edges, oid: Oid| -> Box<[ObjectName]> {
+            let all = reach([oid], |oid| edges.get(&oid).into_iter().flatten().copied());
+            all.iter().filter_map(|oid| names.get(oid).cloned()).collect()
+        };
+        let mut found: Map<Vec<Relation>> = Map::default();
+        for row in &self.rows.relations {
+            found.entry((&*row.name).into()).or_default().push(Relation {
+                schema: (&*row.schema).into(),
+                bad: bad.contains(&Node::Read(row.oid)),
+                code: code.contains(&Node::Read(row.oid)),
+                writing_code: code.contains(&Node::Written(row.oid)),
+                reaches_further: code.contains(&Node::Further(row.oid)),
+                reads: closure(&reads, row.oid),
+                writes: closure(&writes, row.oid),
+            });
+        }
+        found
+    }
+
+    /// Code that runs without any name in the text: sorting and hashing, and casts between types of the server itself.
+    fn tainted(&self, bad: &Bad) -> Option<&str> {
+        // Comparisons hide in IN, BETWEEN, CASE, USING, DISTINCT and more.
+        let comparison = |symbol: &str| matches!(symbol, "=" | "<>" | "<" | ">" | "<=" | ">=");
+        let mut operators = self.rows.operators.iter().filter(|row| bad.contains(&Node::Operator(row.oid)));
+        if let Some(operator) = operators.find(|row| comparison(&row.symbol)) {
+            return Some(&operator.symbol);
+        }
+        let in_c: HashSet<Oid> = self
+            .rows
+            .functions
+            .iter()
+            .filter(|f| f.extension && matches!(&*f.language, "c" | "internal"))
+            .map(|f| f.oid)
+            .collect();
+        let untrusted = |function: Oid| bad.contains(&Node::Function(function)) && !in_c.contains(&function);
+        let support = self
+            .rows
+            .operator_classes
+            .iter()
+            .find(|row| untrusted(row.function))
+            .map(|row| &*row.function_name);
+        support.or_else(|| {
+            let builtin = |id: Oid| id < FIRST_USER_OID;
+            let between_builtins =
+                self.rows.casts.iter().filter(|row| builtin(row.source) && builtin(row.target));
+            let mut casts = between_builtins.filter(|row| match builtin(row.function) {
+                true => !is_harmless(&row.function_name),
+                false => untrusted(row.function),
+            });
+            casts.next().map(|row| &*row.function_name)
+        })
+    }
+}
+
+fn key(rows: &Rows, config: &FunctionConfig) -> u64 {
+    let mut hasher = foldhash::quality::FixedState::with_seed(1).build_hasher();
+    rows.hash(&mut hasher);
+    config.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,257 @@
+//! What the facts need to know of one database: an immutable snapshot of its relations, functions, operators and types.
+//!
+//! The cluster's control plane reads [`Rows`] by the statements in [`queries`] on the primary and builds a snapshot from
+//! them; the data path looks names up in it. Names without a schema are matched against every schema, so that no
+//! search_path can fool it: a name is as bad as its worst bearer.
+
+mod build;
+mod finish;
+mod graph;
+mod rows;
+
+pub mod queries;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::builtin;
+use crate::command::Name;
+use crate::facts::ObjectName;
+
+pub use rows::*;
+
+type Map<V> = HashMap<Name, V, foldhash::fast::RandomState>;
+type Set = HashSet<Name, foldhash::fast::RandomState>;
+
+/// What the configuration says about functions, by name, with or without a schema.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct FunctionConfig {
+    /// Trusted as harmless on a standby, whatever the catalog says.
+    pub read_only: Vec<String>,
+    /// Never trusted, whatever the catalog says.
+    pub write: Vec<String>,
+    /// Leave no session state behind.
+    pub stateless: Vec<String>,
+}
+
+/// An immutable snapshot of one database's catalog.
+#[derive(Debug)]
+pub struct Catalog {
+    version: u64,
+    key: u64,
+    known: bool,
+    config: FunctionConfig,
+    relations: Map<Vec<Relation>>,
+    functions: Map<Vec<Function>>,
+    /// Functions of rows that are not trusted, by name.
+    members: Set,
+    /// Symbols of operators that are not trusted.
+    operators: HashSet<Box<str>, foldhash::fast::RandomState>,
+    /// Types whose input, checks or casts are not trusted.
+    types: Set,
+    /// Why nothing at all is proved: code that no text names may run anywhere.
+    tainted: Option<Arc<str>>,
+}
+
+#[derive(Debug)]
+struct Relation {
+    schema: Name,
+    /// A standby cannot read it, or code that is not trusted runs when it is read.
+    bad: bool,
+    /// Code that is not trusted runs when it is read.
+    code: bool,
+    /// Code that is not known to leave no session state runs when it is written.
+    writing_code: bool,
+    /// Writing it may write relations that `writes` does not name: triggers, rules, functions.
+    reaches_further: bool,
+    /// It and what is read with it.
+    reads: Box<[ObjectName]>,
+    /// It and what may be written with it.
+    writes: Box<[ObjectName]>,
+}
+
+#[derive(Debug)]
+struct Function {
+    schema: Name,
+    trusted: bool,
+    stateless: bool,
+}
+
+/// What is known of a relation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelationKnown {
+    /// No relation of that name is known.
+    Unknown,
+    /// A standby reads it as the primary does.
+    Harmless,
+    /// A system relation that a standby reads as the primary does; it depends on any DDL.
+    HarmlessSystem,
+    /// It does not.
+    Bad,
+}
+
+/// What is known of a user's function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FunctionKnown {
+    /// No function of that name is known.
+    Unknown,
+    /// All of that name are harmless on a standby.
+    Trusted,
+    /// One of that name may not be.
+    Untrusted,
+}
+
+impl Catalog {
+    /// A catalog that knows nothing: no relation and no function of a user is proved harmless.
+    pub fn unknown() -> Catalog {
+        Catalog {
+            version: 0,
+            key: 0,
+            known: false,
+            config: FunctionConfig::default(),
+            relations: Map::default(),
+            functions: Map::default(),
+            members: Set::default(),
+            operators: HashSet::default(),
+            types: Set::default(),
+            tainted: None,
+        }
+    }
+
+    /// Builds the snapshot from rows of the system catalogs.
+    pub fn build(rows: &Rows, functions: &FunctionConfig, version: u64) -> Catalog {
+        build::build(rows, functions, version)
+    }
+
+    /// The version that [`Catalog::build`] was given.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// What cached facts are kept under: a hash of all that the snapshot holds. Equal for snapshots that say the same.
+    pub fn key(&self) -> u64 {
+        self.key
+    }
+
+    /// Whether it was built from a database, in contrast to [`Catalog::unknown`].
+    pub fn is_known(&self) -> bool {
+        self.known
+    }
+
+    /// What is known of a relation. Without a schema it may be any of that name.
+    pub fn relation(&self, schema: Option<&str>, name: &str) -> RelationKnown {
+        let user = self.relations(schema, name).map(|r| r.bad).reduce(|a, b| a || b);
+        let system = match schema {
+            Some(schema @ ("pg_catalog" | "information_schema")) => Some(builtin::relation(schema, name)),
+            // pg_catalog comes first in a search_path, so a user's relation of such a name is of no use.
+            None if name.starts_with("pg_") => Some(builtin::relation("pg_catalog", name)),
+            _ => None,
+        };
+        match (user, system) {
+            (Some(true), _) | (_, Some(false)) => RelationKnown::Bad,
+            (_, Some(true)) => RelationKnown::HarmlessSystem,
+            (Some(false), None) => RelationKnown::Harmless,
+            (None, None) => RelationKnown::Unknown,
+        }
+    }
+
+    /// What is known of a user's function. Built-in functions are not asked about here.
+    pub fn function(&self, schema: Option<&str>, name: &str) -> FunctionKnown {
+        match self.functions(schema, name).map(|f| f.trusted).reduce(|a, b| a && b) {
+            None => FunctionKnown::Unknown,
+            Some(true) => FunctionKnown::Trusted,
+            Some(false) => FunctionKnown::Untrusted,
+        }
+    }
+
+    /// Whether a user's function of that name is known and all of them leave no session state behind.
+    pub fn is_stateless(&self, schema: Option<&str>, name: &str) -> bool {
+        listed(&self.config.stateless, schema, name)
+            || self.functions(schema, name).map(|f| f.stateless).reduce(|a, b| a && b).unwrap_or(false)
+    }
+
+    /// Whether the configuration says that a function is trusted, or that it is not.
+    pub fn configured(&self, schema: Option<&str>, name: &str) -> Option<bool> {
+        let entry = |entry: &str| entry.rsplit('.').next() == Some(name);
+        let may_write = schema.is_none() && self.config.write.iter().any(|e| entry(e));
+        if may_write || listed(&self.config.write, schema, name) {
+            return Some(false);
+        }
+        listed(&self.config.read_only, schema, name).then_some(true)
+    }
+
+    /// Whether an operator of this symbol may run code that is not trusted.
+    pub fn is_untrusted_operator(&self, symbol: &str) -> bool {
+        self.operators.contains(symbol)
+    }
+
+    /// Whether a type of this name may run code that is not trusted.
+    pub fn is_untrusted_type(&self, name: &str) -> bool {
+        // The array type of `name` is called `_name`.
+        self.types.contains(name)
+            || name.strip_prefix('_').is_some_and(|element| self.types.contains(element))
+    }
+
+    /// Whether `row.name` may call a function that is not trusted.
+    pub fn is_untrusted_member(&self, name: &str) -> bool {
+        self.members.contains(name)
+    }
+
+    /// Why nothing at all is proved, if so: an operator class or an implicit cast that is not trusted.
+    pub fn tainted(&self) -> Option<&Arc<str>> {
+        self.tainted.as_ref()
+    }
+
+    /// Whether reading some relation of this name runs code that is not trusted.
+    pub fn reading_runs_code(&self, name: &str) -> bool {
+        self.relations(None, name).any(|r| r.code)
+    }
+
+    /// Whether writing a relation is known to run no code that may leave session state: no triggers, rules, defaults,
+    /// checks and cascades with such code. False for an unknown relation.
+    pub fn writing_is_plain(&self, schema: Option<&str>, name: &str) -> bool {
+        self.relations(schema, name).map(|r| !r.writing_code).reduce(|a, b| a && b).unwrap_or(false)
+    }
+
+    /// Whether writing a relation may write others than [`Catalog::written_with`] names. True for an unknown relation.
+    pub fn writing_reaches_further(&self, schema: Option<&str>, name: &str) -> bool {
+        self.relations(schema, name).map(|r| r.reaches_further).reduce(|a, b| a || b).unwrap_or(true)
+    }
+
+    /// What reading a relation reads: it, a view's and a policy's relations, children and partitions.
+    pub fn read_with<'a>(
+        &'a self,
+        schema: Option<&'a str>,
+        name: &'a str,
+    ) -> impl Iterator<Item = &'a ObjectName> {
+        self.relations(schema, name).flat_map(|r| &r.reads)
+    }
+
+    /// What writing a relation may write: it, what foreign keys cascade to, children and partitions, a view's relations.
+    pub fn written_with<'a>(
+        &'a self,
+        schema: Option<&'a str>,
+        name: &'a str,
+    ) -> impl Iterator<Item = &'a ObjectName> {
+        self.relations(schema, name).flat_map(|r| &r.writes)
+    }
+
+    fn relations<'a>(&'a self, schema: Option<&'a str>, name: &str) -> impl Iterator<Item = &'a Relation> {
+        let all = self.relations.get(name).into_iter().flatten();
+        all.filter(move |r| schema.is_none_or(|schema| *r.schema == *schema))
+    }
+
+    fn functions<'a>(&'a self, schema: Option<&'a str>, name: &str) -> impl Iterator<Item = &'a Function> {
+        let all = self.functions.get(name).into_iter().flatten();
+        all.filter(move |f| schema.is_none_or(|schema| *f.schema == *schema))
+    }
+}
+
+/// Whether a list of names has a function. An entry without a schema stands for that name in any; an entry with one is
+/// not met by a name without.
+pub(crate) fn listed(list: &[String], schema: Option<&str>, name: &str) -> bool {
+    list.iter().any(|entry| match entry.split_once('.') {
+        None => entry == name,
+        Some((s, n)) => n == name && schema.is_some_and(|schema| schema == s),
+    })
+}

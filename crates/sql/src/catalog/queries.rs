@@ -1,0 +1,200 @@
+//! The queries that fill [`super::Rows`], one for each kind of row, with the columns in the order of its struct's fields.
+//!
+//! They run as an ordinary role on the primary, on PostgreSQL 13 and newer, and every column is of type `int8`, `text`,
+//! `bool`, `int8[]` or `text[]`. Objects below oid 16384 come with the server and are in the lists of
+//! [`crate::builtin`]. Rows are ordered, so that an unchanged catalog gives equal rows.
+
+/// One row of [`super::FunctionRow`] a function of a user or an extension.
+pub const FUNCTIONS: &str = r"
+select p.oid::int8, n.nspname::text, p.proname::text, p.prokind::text, l.lanname::text, p.provolatile::text,
+       exists (select from pg_catalog.pg_depend d
+               where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid and d.deptype = 'e'
+               and d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass),
+       case when l.lanname = 'sql' or g.tgfoid is not null then p.prosrc end,
+       array(select distinct coalesce(nullif(case when t.typcategory = 'A' then t.typelem end, 0), t.oid)::int8
+             from pg_catalog.pg_type t
+             where t.oid >= 16384
+             and t.oid = any (p.proargtypes::oid[] || coalesce(p.proallargtypes, '{}') || p.prorettype)
+             order by 1),
+       exists (select from pg_catalog.pg_type t where t.oid = p.proargtypes[0] and t.typtype in ('c', 'd', 'p'))
+from pg_catalog.pg_proc p
+join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+join pg_catalog.pg_language l on l.oid = p.prolang
+left join (select distinct tgfoid from pg_catalog.pg_trigger where not tgisinternal) g on g.tgfoid = p.oid
+where p.oid >= 16384 and n.nspname !~ '^pg_temp_'
+order by p.oid";
+
+/// One row of [`super::RelationRow`] a table, view, materialized view, foreign table or sequence of a user.
+///
+/// Temporary ones are left out: a session that has one is pinned, and to others they do not exist.
+pub const RELATIONS: &str = r"
+select c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence::text, c.relispopulated
+from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where c.oid >= 16384 and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.relpersistence <> 't'
+order by c.oid";
+
+/// One row of [`super::TreeRow`] an object with stored expressions.
+///
+/// pg_depend does not record the built-in functions that a view calls, so the node trees are searched instead.
+pub const TREES: &str = r"
+with tree (owner, oid, body, source) as (
+  select 'view', c.oid, r.ev_action::text, pg_catalog.pg_get_viewdef(c.oid)
+  from pg_catalog.pg_rewrite r join pg_catalog.pg_class c on c.oid = r.ev_class
+  where c.relkind = 'v' and r.rulename = '_RETURN' and c.oid >= 16384 and c.relpersistence <> 't'
+  union all
+  select 'policy', p.polrelid, pg_catalog.concat(p.polqual, p.polwithcheck),
+         pg_catalog.concat_ws(' ', pg_catalog.pg_get_expr(p.polqual, p.polrelid),
+                              pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid))
+  from pg_catalog.pg_policy p
+  union all
+  select 'write', d.adrelid, d.adbin::text, null
+  from pg_catalog.pg_attrdef d where d.adrelid >= 16384
+  union all
+  select 'write', c.conrelid, c.conbin::text, null
+  from pg_catalog.pg_constraint c where c.conrelid >= 16384 and c.conbin is not null
+  union all
+  select 'write', i.indrelid, pg_catalog.concat(i.indexprs, i.indpred), null
+  from pg_catalog.pg_index i where i.indrelid >= 16384 and (i.indexprs is not null or i.indpred is not null)
+  union all
+  select 'domain', c.contypid, c.conbin::text, pg_catalog.pg_get_constraintdef(c.oid)
+  from pg_catalog.pg_constraint c where c.contypid >= 16384 and c.conbin is not null
+  union all
+  select 'arguments', p.oid, p.proargdefaults::text, pg_catalog.pg_get_expr(p.proargdefaults, 0)
+  from pg_catalog.pg_proc p where p.oid >= 16384 and p.proargdefaults is not null
+  union all
+  select 'body', p.oid, pg_catalog.to_jsonb(p) ->> 'prosqlbody', pg_catalog.pg_get_functiondef(p.oid)
+  from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang
+  where p.oid >= 16384 and l.lanname = 'sql' and p.prosrc = '' and p.prokind = 'f'
+), mention (owner, oid, source, locks, writes, kind, id) as (
+  select t.owner, t.oid, t.source, t.body ~ ':hasForUpdate true', t.body ~ ':commandType [02-9]',
+         case when m[1] in ('funcid', 'opfuncid', 'aggfnoid', 'winfnoid') then 'function'
+              when m[1] in ('opno', 'eqop', 'sortop') then 'operator'
+              when m[1] = 'relid' then 'relation' else 'type' end, m[2]::int8
+  from tree t
+  left join lateral pg_catalog.regexp_matches(t.body,
+    ':(funcid|opfuncid|aggfnoid|winfnoid|relid|opno|eqop|sortop|[a-z]*type) (\d+)', 'g') m on true
+)
+select m.owner, m.oid::int8, coalesce(pg_catalog.bool_or(m.locks), false), coalesce(pg_catalog.bool_or(m.writes), false),
+       coalesce(pg_catalog.array_agg(distinct m.id) filter (where m.kind = 'function' and m.id >= 16384), '{}'),
+       coalesce(pg_catalog.array_agg(distinct f.proname::text) filter (where f.oid < 16384), '{}'),
+       coalesce(pg_catalog.array_agg(distinct m.id) filter (where m.kind = 'operator' and m.id >= 16384), '{}'),
+       coalesce(pg_catalog.array_agg(distinct m.id) filter (where m.kind = 'relation' and m.id >= 16384), '{}'),
+       coalesce(pg_catalog.array_agg(distinct n.nspname::text || '.' || c.relname::text) filter (where c.oid < 16384), '{}'),
+       coalesce(pg_catalog.array_agg(distinct m.id) filter (where m.kind = 'type' and m.id >= 16384), '{}'),
+       case when pg_catalog.bool_or(f.proname = 'current_setting') then pg_catalog.string_agg(distinct m.source, ' ') end
+from mention m
+left join pg_catalog.pg_proc f on f.oid = m.id and m.kind = 'function'
+left join pg_catalog.pg_class c on c.oid = m.id and m.kind = 'relation'
+left join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+group by m.owner, m.oid
+order by m.owner, m.oid";
+
+/// One row of [`super::OperatorRow`] an operator of a user or an extension.
+pub const OPERATORS: &str = r"
+select o.oid::int8, o.oprname::text, o.oprcode::oid::int8, p.proname::text
+from pg_catalog.pg_operator o
+join pg_catalog.pg_proc p on p.oid = o.oprcode
+where o.oid >= 16384
+order by o.oid";
+
+/// One row of [`super::CastRow`] a cast by function of a user or an extension.
+pub const CASTS: &str = r"
+select c.castsource::int8, c.casttarget::int8, c.castcontext::text, c.castfunc::int8, p.proname::text
+from pg_catalog.pg_cast c
+join pg_catalog.pg_proc p on p.oid = c.castfunc
+where c.oid >= 16384
+order by c.oid";
+
+/// One row of [`super::TypeRow`] a type of a user or an extension that has code of its own or contains such types.
+///
+/// Enumerations and array types have none; an array stands for its elements.
+pub const TYPES: &str = r"
+with part (oid, id) as (
+  select t.oid, t.typbasetype from pg_catalog.pg_type t where t.typtype = 'd'
+  union
+  select r.rngtypid, r.rngsubtype from pg_catalog.pg_range r
+  union
+  select c.reltype, a.atttypid
+  from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
+  where a.atttypid >= 16384 and a.attnum > 0 and not a.attisdropped and c.reltype <> 0 and c.relpersistence <> 't'
+), code (oid, id) as (
+  select t.oid, f.id
+  from pg_catalog.pg_type t
+  cross join lateral (values (t.typinput::oid), (t.typoutput::oid), (t.typreceive::oid), (t.typsend::oid),
+    (t.typmodin::oid), (t.typmodout::oid)) f (id)
+  union
+  select r.rngtypid, f.id
+  from pg_catalog.pg_range r cross join lateral (values (r.rngcanonical::oid), (r.rngsubdiff::oid)) f (id)
+), parts (oid, ids) as (
+  select p.oid, pg_catalog.array_agg(distinct coalesce(nullif(case when e.typcategory = 'A' then e.typelem end, 0), e.oid)::int8)
+  from part p join pg_catalog.pg_type e on e.oid = p.id
+  where e.oid >= 16384
+  group by p.oid
+), functions (oid, ids) as (
+  select c.oid, pg_catalog.array_agg(distinct c.id::int8) from code c where c.id >= 16384 group by c.oid
+), known as (
+  select t.oid, n.nspname, t.typname, t.typrelid,
+         coalesce(p.ids, '{}') as parts, coalesce(f.ids, '{}') as functions
+  from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+  left join parts p on p.oid = t.oid left join functions f on f.oid = t.oid
+  where t.oid >= 16384 and t.typtype in ('b', 'c', 'd', 'r') and t.typcategory <> 'A'
+    and n.nspname !~ '^pg_(temp|toast_temp)_'
+)
+select k.oid::int8, k.nspname::text, k.typname::text, k.typrelid::int8, k.parts, k.functions
+from known k
+where k.parts <> '{}' or k.functions <> '{}' or k.typrelid = 0
+order by k.oid";
+
+/// One row of [`super::SupportRow`] a function behind a btree or hash operator class of a user or an extension.
+pub const OPERATOR_CLASSES: &str = r"
+select x.id::int8, p.proname::text
+from (
+  select a.amprocfamily, a.amproc::oid from pg_catalog.pg_amproc a where a.oid >= 16384
+  union
+  select a.amopfamily, o.oprcode::oid
+  from pg_catalog.pg_amop a join pg_catalog.pg_operator o on o.oid = a.amopopr
+  where a.oid >= 16384
+) x (family, id)
+join pg_catalog.pg_opfamily f on f.oid = x.family
+join pg_catalog.pg_am m on m.oid = f.opfmethod and m.amname in ('btree', 'hash')
+join pg_catalog.pg_proc p on p.oid = x.id
+group by 1, 2
+order by 1, 2";
+
+/// One row of [`super::AggregateRow`] a function behind an aggregate of a user or an extension.
+pub const AGGREGATES: &str = r"
+select a.aggfnoid::oid::int8, f.id::int8, p.proname::text
+from pg_catalog.pg_aggregate a
+cross join lateral (values (a.aggtransfn::oid), (a.aggfinalfn::oid), (a.aggcombinefn::oid), (a.aggserialfn::oid),
+  (a.aggdeserialfn::oid), (a.aggmtransfn::oid), (a.aggminvtransfn::oid), (a.aggmfinalfn::oid)) f (id)
+join pg_catalog.pg_proc p on p.oid = f.id
+where a.aggfnoid::oid >= 16384
+group by 1, 2, 3
+order by 1, 2";
+
+/// One row of [`super::TriggerRow`] a user trigger that is not disabled.
+pub const TRIGGERS: &str = r"
+select t.tgrelid::int8, t.tgfoid::int8, p.proname::text
+from pg_catalog.pg_trigger t
+join pg_catalog.pg_proc p on p.oid = t.tgfoid
+where not t.tgisinternal and t.tgenabled <> 'D'
+order by t.tgrelid, t.tgfoid, t.oid";
+
+/// One row of [`super::RuleRow`] a relation with rewrite rules besides a view's own.
+pub const RULES: &str = r"
+select distinct r.ev_class::int8
+from pg_catalog.pg_rewrite r
+where r.ev_class >= 16384 and r.rulename <> '_RETURN' and r.ev_enabled <> 'D'
+order by 1";
+
+/// One row of [`super::EdgeRow`] a pair of relations of which one reaches the other.
+pub const EDGES: &str = r"
+select 'inherits', i.inhparent::int8, i.inhrelid::int8
+from pg_catalog.pg_inherits i join pg_catalog.pg_class c on c.oid = i.inhparent
+where c.relkind in ('r', 'p', 'f')
+union
+select 'cascade', k.confrelid::int8, k.conrelid::int8
+from pg_catalog.pg_constraint k
+where k.contype = 'f' and (k.confdeltype in ('c', 'n', 'd') or k.confupdtype in ('c', 'n', 'd'))
+order by 1, 2, 3";

@@ -1,0 +1,66 @@
+//! The canonical form of a text: what it is cached under, and what the parser gets to see.
+//!
+//! Tokens are joined by single blanks; comments are gone, words without quotes are in lower case, and every string is
+//! `''` and every number `0`. Literals never reach the facts by this way, so texts that differ in them alone may share
+//! facts. Because the parser reads this form and not the original, it cannot cut tokens otherwise than PostgreSQL does.
+
+use std::hash::{BuildHasher, Hasher};
+
+use super::lexer::{Kind, Lexer, Token};
+
+/// Writes the canonical form of a text into `out`, replacing what was there. False when the text has a token without
+/// its end, and then `out` is of no use.
+pub fn normalise(text: &[u8], out: &mut Vec<u8>) -> bool {
+    out.clear();
+    out.reserve(text.len() + 16);
+    for token in Lexer::new(text) {
+        if token.kind == Kind::Broken {
+            return false;
+        }
+        push(text, token, out);
+    }
+    true
+}
+
+/// The canonical form of some tokens of a text, as sqlparser is to read it: an operator that it does not know stands as
+/// `||`. Which operators there are is told by the tokens, not by the syntax tree.
+pub(crate) fn for_parser(text: &[u8], tokens: &[Token]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for token in tokens {
+        let known = || OPERATORS.split_ascii_whitespace().any(|known| known.as_bytes() == token.bytes(text));
+        if token.kind == Kind::Operator && !known() {
+            out.extend_from_slice(b" ||");
+        } else {
+            push(text, *token, &mut out);
+        }
+    }
+    out
+}
+
+/// The operators that sqlparser knows.
+const OPERATORS: &str = "+ - * / % ^ < > = <= >= <> != || | & # ~ ~* !~ !~* ~~ ~~* !~~ !~~* << >> && @> <@ -> ->> #> \
+    #>> #- ? ?| ?& @? @@ <-> |/ ||/ ! !! @ =>";
+
+fn push(text: &[u8], token: Token, out: &mut Vec<u8>) {
+    if !out.is_empty() {
+        out.push(b' ');
+    }
+    match token.kind {
+        Kind::String => out.extend_from_slice(b"''"),
+        Kind::Number => out.push(b'0'),
+        Kind::Word => {
+            let from = out.len();
+            out.extend_from_slice(token.bytes(text));
+            out.iter_mut().skip(from).for_each(u8::make_ascii_lowercase);
+        }
+        _ => out.extend_from_slice(token.bytes(text)),
+    }
+}
+
+/// A hash of a canonical form, the same in every process.
+pub fn fingerprint(canonical: &[u8]) -> u64 {
+    const SEED: u64 = 0x70_67_73_70_6c_69_74_01;
+    let mut hasher = foldhash::quality::FixedState::with_seed(SEED).build_hasher();
+    hasher.write(canonical);
+    hasher.finish()
+}

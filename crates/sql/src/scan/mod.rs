@@ -1,0 +1,14 @@
+//! A byte scanner for SQL text: tokens, statements, the cache key.
+//!
+//! It follows PostgreSQL's `scan.l` with `standard_conforming_strings` on, takes any bytes and never fails: what it
+//! cannot read is a token of its own ([`Kind::Broken`] or [`Kind::Other`]), and the caller gives up on such a text.
+//! It knows no grammar beyond what splitting at semicolons needs.
+
+mod key;
+mod lexer;
+mod split;
+
+pub(crate) use key::for_parser;
+pub use key::{fingerprint, normalise};
+pub use lexer::{Comments, Kind, Lexer, Token, comments};
+pub use split::{statements, tokens};

@@ -1,0 +1,219 @@
+//! From what a text says and what a catalog knows to the effects: what a statement may leave behind.
+
+use crate::analyse::Part;
+use crate::builtin;
+use crate::catalog::{Catalog, FunctionKnown};
+use crate::command::{Command, CopyDirection, Name, SetValue};
+use crate::effects::Effects;
+use crate::facts::{Argument, ObjectName};
+use crate::outline::Outline;
+
+/// Code whose doings the text does not show.
+const HIDDEN: Effects = Effects::OPAQUE.union(Effects::MAYBE_DDL).union(Effects::SEQUENCE_USE);
+
+/// What a text that was not understood may do.
+pub(crate) const UNKNOWN: Effects = HIDDEN.union(Effects::SETTING_OPAQUE);
+
+/// The effects of one statement.
+pub(crate) fn effects(part: &Part, catalog: &Catalog) -> Effects {
+    let outline = &part.outline;
+    let mut effects = of_command(&part.command, outline, catalog);
+    if !runs_expressions(&part.command) {
+        return effects;
+    }
+    if outline.strange {
+        effects |= UNKNOWN;
+    }
+    effects |= called(part, catalog);
+    if runs_hidden_code(outline, catalog) {
+        effects |= HIDDEN;
+    }
+    if outline.locks {
+        effects |= Effects::LOCKING;
+    }
+    if matches!(part.command, Command::Ddl(_)) {
+        return effects;
+    }
+    for target in outline.targets.iter().chain(&part.copied) {
+        effects |= Effects::SEQUENCE_USE;
+        if !catalog.writing_is_plain(target.schema.as_deref(), &target.name) {
+            effects |= HIDDEN;
+        }
+    }
+    if outline.selects_into && part.command == Command::Query {
+        effects |= Effects::DDL;
+        if outline.has("temp") || outline.has("temporary") || names_temporary(outline) {
+            effects |= Effects::TEMP_OBJECT;
+        }
+    }
+    effects
+}
+
+fn of_command(command: &Command, outline: &Outline, catalog: &Catalog) -> Effects {
+    match command {
+        Command::Begin(_)
+        | Command::Commit { .. }
+        | Command::Rollback { .. }
+        | Command::Savepoint(_)
+        | Command::Release(_)
+        | Command::RollbackTo(_)
+        | Command::SetTransaction(_)
+        | Command::SetTransactionSnapshot
+        | Command::PrepareTransaction
+        | Command::CommitPrepared
+        | Command::RollbackPrepared
+        | Command::SetConstraints => Effects::TX_CONTROL,
+        Command::SetSessionCharacteristics(_) => Effects::SETTING,
+        Command::Set { name, value, .. } => of_set(name, value),
+        Command::Reset(_) | Command::ResetAll => Effects::SETTING | Effects::MAY_END_STATE,
+        Command::Discard(_) | Command::Unlisten(_) | Command::CloseCursor(_) | Command::Deallocate(None) => {
+            Effects::MAY_END_STATE
+        }
+        Command::Prepare { .. } => Effects::SQL_PREPARED,
+        Command::Execute { .. } => Effects::SQL_PREPARED | UNKNOWN,
+        Command::Deallocate(Some(_)) => Effects::SQL_PREPARED | Effects::MAY_END_STATE,
+        Command::Declare { hold: true, .. } => Effects::HOLD_CURSOR,
+        Command::Listen(_) => Effects::LISTEN,
+        Command::Load => Effects::LOAD,
+        Command::Lock => Effects::LOCKING,
+        Command::Copy(CopyDirection::In) => Effects::COPY_IN,
+        Command::Copy(CopyDirection::Out) => Effects::COPY_OUT,
+        Command::Do => HIDDEN,
+        Command::Call if calls_stateless(outline, catalog) => HIDDEN.without(Effects::OPAQUE),
+        Command::Call => HIDDEN,
+        // EXPLAIN ANALYZE runs what it explains, also CREATE TABLE AS, EXECUTE and REFRESH.
+        Command::Explain if ["create", "execute", "refresh"].iter().any(|word| outline.has(word)) => {
+            UNKNOWN | Effects::DDL | Effects::SQL_PREPARED
+        }
+        Command::Ddl(keyword) => of_ddl(keyword, outline),
+        Command::Unknown(_) => UNKNOWN,
+        _ => Effects::NONE,
+    }
+}
+
+/// Whether everything that a CALL names leaves no session state behind.
+fn calls_stateless(outline: &Outline, catalog: &Catalog) -> bool {
+    !outline.calls.is_empty() && outline.calls.iter().all(|call| of_call(call, catalog).is_empty())
+}
+
+fn of_set(name: &str, value: &SetValue) -> Effects {
+    let mut effects = match value {
+        SetValue::Opaque | SetValue::FromCurrent => Effects::SETTING_OPAQUE,
+        SetValue::Default | SetValue::Value(_) => Effects::SETTING,
+    };
+    if name == "seed" {
+        effects |= Effects::SEED;
+    }
+    if name.starts_with("transaction_") {
+        effects = Effects::TX_CONTROL;
+    }
+    // With pg_temp in front of the path, a plain CREATE makes temporary objects.
+    if matches!(value, SetValue::Value(path) if name == "search_path" && path.contains("pg_temp")) {
+        effects |= Effects::TEMP_OBJECT;
+    }
+    effects
+}
+
+/// DDL runs code where it computes: CREATE TABLE AS, ALTER TABLE … USING, index expressions, extensions' scripts.
+fn of_ddl(keyword: &str, outline: &Outline) -> Effects {
+    let mut effects = Effects::DDL;
+    let computes = ["as", "extension", "index", "schema"].iter().any(|word| outline.has(word));
+    let plain = matches!(keyword, "drop" | "grant" | "revoke" | "comment" | "security")
+        || keyword == "create" && !computes;
+    if !plain {
+        effects |= HIDDEN;
+    }
+    if keyword == "drop" {
+        effects |= Effects::MAY_END_STATE;
+    }
+    if keyword == "create" && (outline.creates_temporary || names_temporary(outline)) {
+        effects |= Effects::TEMP_OBJECT;
+    }
+    effects
+}
+
+fn names_temporary(outline: &Outline) -> bool {
+    outline.words.iter().any(|word| word.starts_with("pg_temp"))
+}
+
+pub(crate) fn runs_expressions(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Query
+            | Command::Insert
+            | Command::Update
+            | Command::Delete
+            | Command::Merge
+            | Command::Truncate
+            | Command::Explain
+            | Command::Copy(_)
+            | Command::Declare { .. }
+            | Command::Ddl(_)
+    )
+}
+
+/// The effects of the functions that a statement calls.
+fn called(part: &Part, catalog: &Catalog) -> Effects {
+    if matches!(part.command, Command::Ddl(_)) {
+        return Effects::NONE;
+    }
+    let mut effects = Effects::NONE;
+    for call in &part.outline.calls {
+        effects |= of_call(call, catalog);
+    }
+    for name in &part.outline.keyword_calls {
+        if catalog.function(None, name) != FunctionKnown::Unknown && !catalog.is_stateless(None, name) {
+            effects |= HIDDEN;
+        }
+    }
+    match &part.settings {
+        Some(settings) if !settings.is_empty() => {
+            effects = effects.without(Effects::SETTING_OPAQUE) | Effects::SETTING;
+            let seed = |name: &Argument| *name == Argument::Const("seed".into());
+            if settings.iter().any(|call| seed(&call.name)) {
+                effects |= Effects::SEED;
+            }
+        }
+        _ => (),
+    }
+    effects
+}
+
+fn of_call(call: &ObjectName, catalog: &Catalog) -> Effects {
+    let schema = call.schema.as_deref();
+    let known = catalog.function(schema, &call.name);
+    if known != FunctionKnown::Unknown && !catalog.is_stateless(schema, &call.name) {
+        return HIDDEN;
+    }
+    let of_builtin = if schema.is_none_or(|s| s == "pg_catalog") {
+        builtin::function(&call.name)
+    } else {
+        builtin::Function::Unlisted
+    };
+    match of_builtin {
+        builtin::Function::Special(effects) if effects.intersects(Effects::OPAQUE) => HIDDEN,
+        builtin::Function::Special(effects) => effects,
+        builtin::Function::Unlisted
+            if known == FunctionKnown::Unknown && !catalog.is_stateless(schema, &call.name) =>
+        {
+            HIDDEN
+        }
+        _ => Effects::NONE,
+    }
+}
+
+/// Code that runs without being called by name: operators, types, fields, views and policies, or anything at all when
+/// the catalog is not known.
+fn runs_hidden_code(outline: &Outline, catalog: &Catalog) -> bool {
+    if catalog.tainted().is_some() || !catalog.is_known() && touches_relations(outline) {
+        return true;
+    }
+    let word = |word: &Name| catalog.is_untrusted_type(word) || catalog.reading_runs_code(word);
+    outline.operators.iter().any(|symbol| catalog.is_untrusted_operator(symbol))
+        || outline.words.iter().any(word)
+        || outline.members.iter().any(|member| catalog.is_untrusted_member(member))
+}
+
+fn touches_relations(outline: &Outline) -> bool {
+    ["from", "into", "table", "update", "truncate", "copy"].iter().any(|word| outline.has(word))
+}

@@ -1,0 +1,44 @@
+//! What a scan and a hit of the cache cost. Run with `cargo test --release -p pgsplit-sql --test timing -- --ignored --nocapture`.
+#![allow(missing_docs)]
+
+mod common;
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use pgsplit_sql::{Analyzer, scan};
+
+/// The time of one call, the best of some batches.
+fn best(mut call: impl FnMut()) -> Duration {
+    const CALLS: u32 = 2_000;
+    let batch = |_| {
+        let begin = Instant::now();
+        (0..CALLS).for_each(|_| call());
+        begin.elapsed() / CALLS
+    };
+    (0..50).map(batch).min().unwrap_or_default()
+}
+
+#[test]
+#[ignore = "measures, and proves nothing"]
+fn scan_and_hit() {
+    let wide = format!("insert into t values ({})", ["'some text', 12345, now()"; 10].join(", "));
+    let texts = [
+        "select 1",
+        "BEGIN",
+        "SET search_path = 'a'",
+        "SELECT abalance FROM pgbench_accounts WHERE aid = 12345;",
+        "UPDATE pgbench_accounts SET abalance = abalance + -123 WHERE aid = 12345;",
+        &wide,
+    ];
+    let (analyzer, catalog, mut buffer) = (Analyzer::new(1 << 20), common::catalog(), Vec::new());
+    for text in texts {
+        let scan = best(|| {
+            black_box(scan::normalise(black_box(text.as_bytes()), &mut buffer));
+        });
+        let hit = best(|| {
+            black_box(analyzer.facts(black_box(text.as_bytes()), &catalog));
+        });
+        println!("{:5} bytes: scan {scan:?}, facts {hit:?}: {}", text.len(), &text[..text.len().min(40)]);
+    }
+}
