@@ -59,7 +59,7 @@ pub(crate) async fn open(
             why: format!("no answer within timeouts.connect ({:?})", settings.connect),
         })?;
     let Opened { stream, params, cancel } = opened?;
-    users.set_reported(&base, &params);
+    let params = users.set_reported(&base, params);
     Ok(Parts {
         stream,
         node: node.id,

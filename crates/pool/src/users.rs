@@ -128,8 +128,7 @@ pub struct UserPools {
     pub asks_sequences: AtomicBool,
     credentials: ArcSwap<Credentials>,
     nodes: Vec<Arc<Pool>>,
-    /// What a server reports after a login with these start-up settings.
-    logins: Mutex<HashMap<Arc<Settings>, Arc<Params>, RandomState>>,
+    logins: Mutex<Logins>,
 }
 
 impl UserPools {
@@ -145,24 +144,68 @@ impl UserPools {
         self.credentials.load_full()
     }
 
-    /// What a server would report after a login with these settings, if one was asked before.
+    /// What a server would report after a login with these settings, if one was asked before, or one whose
+    /// `application_name` alone was another.
     #[must_use]
     pub fn reported(&self, base: &Arc<Settings>) -> Option<Arc<Params>> {
-        self.logins.lock().unwrap_or_else(PoisonError::into_inner).get(base).cloned()
+        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = logins.exact.get(base) {
+            return Some(known.clone());
+        }
+        let name = base.get(APPLICATION_NAME).filter(|name| is_plain(name))?;
+        let mut params = (**logins.but_name.get(&base.without(APPLICATION_NAME))?).clone();
+        params.set(APPLICATION_NAME, name);
+        Some(logins.remember(base, params))
     }
 
-    /// Remembers what a server reported after a login with these settings.
-    pub(crate) fn set_reported(&self, base: &Arc<Settings>, params: &Params) {
+    /// The one value that stands for these start-up settings, so that sessions and connections that have the same compare by
+    /// pointer.
+    #[must_use]
+    pub fn shared_base(&self, base: Arc<Settings>) -> Arc<Settings> {
+        let logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        logins.exact.get_key_value(&base).map_or(base, |(known, _)| known.clone())
+    }
+
+    /// Remembers what a server reported after a login with these settings; equal reports are one value.
+    pub(crate) fn set_reported(&self, base: &Arc<Settings>, params: Params) -> Arc<Params> {
         let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
-        match logins.get(base) {
-            Some(known) if **known == *params => {}
-            _ => {
-                if logins.len() >= LOGINS {
-                    logins.clear();
-                }
-                logins.insert(base.clone(), Arc::new(params.clone()));
-            }
+        if let Some(known) = logins.exact.get(base).filter(|known| ***known == params) {
+            return known.clone();
         }
+        let params = logins.remember(base, params);
+        if base.get(APPLICATION_NAME).is_some() {
+            logins.but_name.insert(base.without(APPLICATION_NAME), params.clone());
+        }
+        params
+    }
+}
+
+const APPLICATION_NAME: &[u8] = b"application_name";
+
+/// Whether a server reports the name as it was given (`pg_clean_ascii`, NAMEDATALEN).
+fn is_plain(name: &[u8]) -> bool {
+    name.len() < 64 && name.iter().all(|b| (32..127).contains(b))
+}
+
+/// What servers reported after logins, by the settings of the login.
+#[derive(Debug, Default)]
+struct Logins {
+    exact: Reports,
+    /// The same without `application_name`, which may be another for every client.
+    but_name: Reports,
+}
+
+type Reports = HashMap<Arc<Settings>, Arc<Params>, RandomState>;
+
+impl Logins {
+    fn remember(&mut self, base: &Arc<Settings>, params: Params) -> Arc<Params> {
+        if self.exact.len() >= LOGINS {
+            self.exact.clear();
+            self.but_name.clear();
+        }
+        let params = Arc::new(params);
+        self.exact.insert(base.clone(), params.clone());
+        params
     }
 }
 

@@ -172,6 +172,7 @@ impl Guest {
         let key = PoolKey { user: startup.user.clone().into(), database: startup.database.clone().into() };
         let users = shared.pools.get(&key, credentials);
         let params = reported(&shared, &users, &base).await?;
+        let base = users.shared_base(base);
         self.welcome(startup, users, base, params, out).await
     }
 

@@ -226,7 +226,7 @@ impl Session {
             };
         }
         loop {
-            let relayed = self.relay(false).await?;
+            let relayed = self.relay_in_time().await?;
             let Some(link) = &mut self.link else { return Ok(None) };
             match relayed {
                 Relayed::Answered if link.fault.is_some() => {
@@ -253,6 +253,20 @@ impl Session {
                 Relayed::Broken(why) => return Err(self.lost(&why)),
             }
         }
+    }
+
+    /// Relays until the unit is answered; one that takes longer than `timeouts.query` is cancelled.
+    async fn relay_in_time(&mut self) -> Result<Relayed, End> {
+        let Some(most) = self.shared.settings.load().query else { return self.relay(false).await };
+        if let Ok(relayed) = tokio::time::timeout(most, self.relay(false)).await {
+            return relayed;
+        }
+        if let Some(link) = &self.link {
+            let in_flight = link.server.cancel.begin();
+            let tls = self.shared.pools.environment().tls.load_full();
+            tokio::spawn(async move { in_flight.send(&tls).await });
+        }
+        self.relay(false).await
     }
 
     /// The answer of a replica was thrown away whole; the connection itself is fine.

@@ -1,0 +1,73 @@
+//! What a statement costs before it is sent: scan, facts (from the cache, and parsed), decision.
+//!
+//!     cargo bench -p pgsplit-route
+#![allow(missing_docs, reason = "criterion's macros make public items")]
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use pgsplit_route::{Excluded, Lsn, Node, NodeId, NodeState, Role, SessionView, View, decide};
+use pgsplit_sql::{Analyzer, Catalog, scan};
+
+const PGBENCH: &str = "SELECT abalance FROM pgbench_accounts WHERE aid = 12345;";
+const PRISMA: &str = r#"SELECT "public"."Project"."id", "public"."Project"."title", "public"."Project"."status"::text FROM "public"."Project" WHERE ("public"."Project"."status" = CAST($1::text AS "public"."ProjectStatus") AND "public"."Project"."regionId" = $2) ORDER BY "public"."Project"."publishedAt" DESC LIMIT $3 OFFSET $4 /*route='%2Fapi%2Fprojects'*/"#;
+
+fn view() -> View {
+    let node = |id: u16| Node {
+        id: NodeId(id),
+        name: format!("db{id}").into(),
+        address: "127.0.0.1:5432".into(),
+        resolved: Arc::new([]),
+        zone: "".into(),
+        weight: 1,
+        role: if id == 0 { Role::Primary } else { Role::Replica },
+        state: NodeState::Up,
+        position: Lsn(0),
+        lag_bytes: 0,
+        lag: Duration::ZERO,
+        within_max_lag: true,
+        version: 150_000,
+        connection_limit: 97,
+        outstanding: Arc::new(AtomicU32::new(0)),
+    };
+    View { nodes: (0..3).map(node).collect(), primary: Some(NodeId(0)), generation: 1 }
+}
+
+fn benches(c: &mut Criterion) {
+    let catalog = Arc::new(Catalog::unknown());
+    for (name, text) in [("pgbench", PGBENCH), ("prisma", PRISMA)] {
+        let mut key = Vec::new();
+        c.bench_function(&format!("scan/{name}"), |b| {
+            b.iter(|| {
+                key.clear();
+                scan::normalise(black_box(text.as_bytes()), &mut key)
+            });
+        });
+        let analyzer = Analyzer::new(1 << 20);
+        c.bench_function(&format!("facts, cached/{name}"), |b| {
+            b.iter(|| analyzer.facts(black_box(text.as_bytes()), &catalog));
+        });
+        c.bench_function(&format!("facts, parsed/{name}"), |b| {
+            b.iter_batched(
+                || Analyzer::new(1 << 14),
+                |analyzer| analyzer.facts(black_box(text.as_bytes()), &catalog),
+                criterion::BatchSize::SmallInput,
+            );
+        });
+    }
+    let view = view();
+    let mut random = 1u32;
+    c.bench_function("decide", |b| {
+        b.iter(|| {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let verdict = black_box(&pgsplit_sql::Verdict::Read);
+            decide(verdict, SessionView::default(), &view, Excluded::default(), random)
+        });
+    });
+}
+
+criterion_group!(all, benches);
+criterion_main!(all);
