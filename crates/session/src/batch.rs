@@ -124,6 +124,9 @@ impl Session {
                 b'P' => {
                     let parse = Parse::read(frame.body)?;
                     let facts = self.shared.analyzer.facts(parse.text, catalog);
+                    if facts.effects.contains(Effects::OPAQUE) {
+                        self.note_mentioned(parse.text);
+                    }
                     survey.idle = false;
                     parsed.add(&facts);
                     here.push((parse.name, facts.clone()));

@@ -108,19 +108,63 @@ impl Session {
         }
     }
 
-    async fn examine(&mut self, _effects: Effects) -> Result<(), End> {
+    async fn examine(&mut self, effects: Effects) -> Result<(), End> {
         Metrics::count(&self.shared.metrics.examinations);
+        let hidden = effects.contains(Effects::OPAQUE);
+        let question = self.question(hidden);
         if let Some(link) = &mut self.link {
-            link.query(QUESTION.as_bytes(), To::Examiner);
+            link.query(&question, To::Examiner);
         }
         self.settle_quietly().await?;
         let Some(link) = &mut self.link else { return Ok(()) };
         let found = Found::read(&std::mem::take(&mut link.found));
         self.adopt(&found);
         if is_asked_for(self.state.pin) {
-            self.pin(found.pin);
+            // A function that sets what its source does not name may have set anything.
+            let anything = hidden && self.catalog.load().custom_settings().iter().any(|name| &**name == "*");
+            self.pin(found.pin.or(anything.then_some(PinReason::Opaque)));
         }
         Ok(())
+    }
+
+    /// The question, with the custom settings that the session or a function may have set.
+    fn question(&mut self, hidden: bool) -> Vec<u8> {
+        let mut question = QUESTION.as_bytes().to_vec();
+        if !hidden {
+            return question;
+        }
+        let catalog = self.catalog.load();
+        let known = catalog.custom_settings().iter().map(|name| name.as_bytes());
+        let mentioned = std::mem::take(&mut self.mentioned);
+        for name in
+            known.chain(mentioned.iter().map(|name| &**name)).filter(|name| name.iter().all(is_name_byte))
+        {
+            let parts = [
+                &b" UNION ALL SELECT 'custom', '"[..],
+                name,
+                b"', pg_catalog.current_setting('",
+                name,
+                b"', true)",
+            ];
+            parts.iter().for_each(|part| question.extend_from_slice(part));
+        }
+        question
+    }
+
+    /// Notes the names with a dot in a text whose code runs out of sight (DO): they may be custom settings.
+    pub(crate) fn note_mentioned(&mut self, text: &[u8]) {
+        const MOST: usize = 100;
+        let is_setting = |word: &&[u8]| {
+            word.len() < 128
+                && word.contains(&b'.')
+                && !word.ends_with(b".")
+                && word.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_')
+        };
+        for word in text.split(|b| !is_name_byte(b)).filter(is_setting) {
+            if self.mentioned.len() < MOST {
+                self.mentioned.push(word.to_ascii_lowercase().into());
+            }
+        }
     }
 
     /// Waits for the answers to what was sent on the session's behalf. A failure ends the session: what is on the
@@ -145,6 +189,10 @@ impl Session {
         let current = self.state.settings.current().clone();
         let mut next: Vec<(&[u8], &[u8])> = current.iter().filter(|(name, _)| is_unlisted(name)).collect();
         for (name, value) in &found.settings {
+            // A custom setting that nobody has set, or that was rolled back, is an empty string at most.
+            if is_unlisted(name) && value.is_empty() && current.get(name).is_none() {
+                continue;
+            }
             let known = current.get(name).filter(|known| known.eq_ignore_ascii_case(value));
             next.push((name, known.unwrap_or(value)));
         }
@@ -175,6 +223,10 @@ fn is_asked_for(pin: Option<PinReason>) -> bool {
     }
 }
 
+fn is_name_byte(b: &u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'$')
+}
+
 /// Settings that `pg_settings` does not list, so that what the session is known to have set stands.
 fn is_unlisted(name: &[u8]) -> bool {
     name.contains(&b'.') || name == b"session_authorization"
@@ -188,6 +240,10 @@ impl Found {
             let pin = match &*kind {
                 b"setting" => {
                     found.settings.push((name.to_ascii_lowercase(), value.to_vec()));
+                    continue;
+                }
+                b"custom" => {
+                    found.settings.push((name.to_vec(), value.to_vec()));
                     continue;
                 }
                 b"role" => {

@@ -353,6 +353,7 @@ impl Guest {
             skipping: false,
             discarded: false,
             fatal: false,
+            mentioned: Vec::new(),
             random: rand::random::<u32>() | 1,
         })
     }

@@ -37,6 +37,9 @@ impl Session {
         if self.state.is_unreadable() {
             attempt.effects |= Effects::OPAQUE | Effects::MAYBE_DDL;
         }
+        if attempt.effects.contains(Effects::OPAQUE) {
+            self.note_mentioned(text);
+        }
         if self.open && attempt.verdict != Verdict::Read {
             self.leave_replica().await?;
         }

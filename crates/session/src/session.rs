@@ -38,6 +38,8 @@ pub(crate) struct Session {
     pub discarded: bool,
     /// A server's FATAL was passed on: the session ends with it.
     pub fatal: bool,
+    /// Names in texts whose code runs out of sight, for the next examination.
+    pub mentioned: Vec<Box<[u8]>>,
     pub random: u32,
 }
 

@@ -71,6 +71,7 @@ async fn read_rows(transaction: &Transaction<'_>) -> Result<Rows, Error> {
         triggers: all(transaction, queries::TRIGGERS, trigger).await?,
         rules: all(transaction, queries::RULES, rule).await?,
         edges: all(transaction, queries::EDGES, edge).await?,
+        custom_settings: all(transaction, queries::CUSTOM_SETTINGS, |row| row.try_get(0)).await?,
     })
 }
 

@@ -56,6 +56,7 @@ impl Builder<'_> {
             operators: operators.map(|row| (&*row.symbol).into()).collect(),
             types: types.map(|row| (&*row.name).into()).collect(),
             tainted: self.tainted(&bad).map(|why| why.into()),
+            custom_settings: self.rows.custom_settings.iter().map(|name| (&**name).into()).collect(),
         }
     }
 

@@ -51,6 +51,7 @@ pub struct Catalog {
     types: Set,
     /// Why nothing at all is proved: code that no text names may run anywhere.
     tainted: Option<Arc<str>>,
+    custom_settings: Box<[Box<str>]>,
 }
 
 #[derive(Debug)]
@@ -115,12 +116,19 @@ impl Catalog {
             operators: HashSet::default(),
             types: Set::default(),
             tainted: None,
+            custom_settings: Box::default(),
         }
     }
 
     /// Builds the snapshot from rows of the system catalogs.
     pub fn build(rows: &Rows, functions: &FunctionConfig, version: u64) -> Catalog {
         build::build(rows, functions, version)
+    }
+
+    /// Custom settings that functions of this database may set; `*` among them stands for names that their sources do
+    /// not show.
+    pub fn custom_settings(&self) -> &[Box<str>] {
+        &self.custom_settings
     }
 
     /// The version that [`Catalog::build`] was given.

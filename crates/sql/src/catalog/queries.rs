@@ -198,3 +198,23 @@ select 'cascade', k.confrelid::int8, k.conrelid::int8
 from pg_catalog.pg_constraint k
 where k.contype = 'f' and (k.confdeltype in ('c', 'n', 'd') or k.confupdtype in ('c', 'n', 'd'))
 order by 1, 2, 3";
+
+/// One name a custom setting that a function's source mentions, so that a session's state can be asked for it; `*` when a
+/// function sets what its source does not name.
+///
+/// `pg_settings` does not list custom settings. A quoted name with a dot in a function that calls `set_config` is taken
+/// for one, as is the name in a SET; too many do no harm.
+pub const CUSTOM_SETTINGS: &str = r"
+with source (text) as (
+  select pg_catalog.lower(p.prosrc) from pg_catalog.pg_proc p
+  join pg_catalog.pg_language l on l.oid = p.prolang
+  where p.oid >= 16384 and l.lanname not in ('c', 'internal') and p.prosrc ~* '\mset(_config)?\M'
+)
+select distinct m[1] from source, pg_catalog.regexp_matches(source.text, '''([a-z_][a-z0-9_$]*\.[a-z0-9_$.]+)''', 'g') m
+union
+select distinct m[1] from source,
+  pg_catalog.regexp_matches(source.text, '\mset\s+(?:session\s+|local\s+)?([a-z_][a-z0-9_$]*\.[a-z0-9_$.]+)', 'g') m
+union
+select '*' from source
+where source.text ~ 'set_config\s*\(\s*[^''\s]' or (source.text ~ '\mexecute\M' and source.text ~ '\mset(_config)?\M')
+order by 1";

@@ -28,6 +28,8 @@ pub struct Rows {
     pub rules: Vec<RuleRow>,
     /// From [`super::queries::EDGES`].
     pub edges: Vec<EdgeRow>,
+    /// From [`super::queries::CUSTOM_SETTINGS`].
+    pub custom_settings: Vec<String>,
 }
 
 /// A function, aggregate, window function or procedure of a user or an extension.
