@@ -74,7 +74,7 @@ impl CancelTarget {
     }
 
     /// Waits until no cancel is on its way.
-    pub(crate) async fn wait(&self) {
+    pub async fn wait(&self) {
         loop {
             let landed = self.landed.notified();
             if !self.is_busy() {

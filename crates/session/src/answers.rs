@@ -4,7 +4,6 @@
 //! change something are looked at when they are whole.
 
 use std::ops::Range;
-use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use pgsplit_pool::Params;
@@ -113,7 +112,12 @@ impl Session {
             // The client may be told of changes behind it.
             run.end(&mut self.outbox);
         }
-        match self.on_message(link, header.tag, body)? {
+        let fate = self.on_message(link, header.tag, body)?;
+        if matches!(link.held, Held::Again(_)) {
+            // What came before it in this read was held back too.
+            run.range = 0..0;
+        }
+        match fate {
             Fate::Forward => run.extend(at, at + header.total(), &mut self.outbox),
             Fate::Swallow => {}
         }
@@ -200,12 +204,13 @@ impl Session {
                 }
                 Ok(shown)
             }
-            b'I' | b's' => {
+            b'I' => {
                 if let Some(Owed { what: What::Execute { .. }, .. }) = link.owed.front() {
                     link.owed.pop_front();
                 }
                 Ok(shown)
             }
+            b's' => self.on_suspended(link, shown),
             b'G' => {
                 link.held = if link.held == Held::Yes { Held::No } else { link.held };
                 // The client's Sync that was ignored is still to come, behind the data.
@@ -237,19 +242,28 @@ impl Session {
         let tag = command_tag(body);
         match link.owed.front_mut() {
             Some(Owed { what: What::Query { facts, next }, .. }) => {
-                let statement =
-                    facts.as_ref().and_then(|facts| facts.statements.get(*next).map(|s| (s, facts.clone())));
+                let (facts, at) = (facts.clone(), *next);
                 *next += 1;
-                if let Some((statement, _)) = statement {
-                    let statement = statement.clone();
-                    self.statement_done(link, &statement, None, tag);
+                if let Some(facts) = facts {
+                    match facts.statements.get(at) {
+                        Some(statement) => self.statement_done(link, statement, None, tag),
+                        // More came than the text shows.
+                        None => self.state.effects |= facts.effects,
+                    }
                 }
             }
             Some(Owed { what: What::Execute { .. }, .. }) => {
-                if let Some(Owed { what: What::Execute { portal: Some(portal) }, .. }) = link.owed.pop_front()
-                    && let Some(statement) = portal.prepared.facts.single()
-                {
-                    self.statement_done(link, statement, Some(&portal), tag);
+                link.doubtful_syncs = 0;
+                match link.owed.pop_front() {
+                    Some(Owed { what: What::Execute { portal: Some(portal) }, .. }) => {
+                        if let Some(statement) = portal.prepared.facts.single() {
+                            self.statement_done(link, statement, Some(&portal), tag);
+                        }
+                    }
+                    // Of a statement that was prepared by SQL, whose text is not known.
+                    _ => {
+                        self.state.effects |= Effects::OPAQUE | Effects::SETTING_OPAQUE | Effects::MAYBE_DDL;
+                    }
                 }
             }
             _ => return Err(OutOfStep("CommandComplete that was not owed")),
@@ -257,11 +271,37 @@ impl Session {
         Ok(shown)
     }
 
+    /// PortalSuspended: some rows came, and with them what the statement's functions set.
+    fn on_suspended(&mut self, link: &mut Link, shown: Fate) -> Result<Fate, OutOfStep> {
+        let Some(Owed { what: What::Execute { portal }, .. }) = link.owed.pop_front() else {
+            return Err(OutOfStep("PortalSuspended that was not owed"));
+        };
+        if let Some(portal) = portal
+            && let Some(statement) = portal.prepared.facts.single()
+            && (!statement.settings.is_empty() || statement.effects.contains(Effects::SETTING_OPAQUE))
+        {
+            self.statement_done(link, statement, Some(&portal), b"");
+            self.state.effects |= Effects::OPAQUE;
+        }
+        Ok(shown)
+    }
+
     fn on_ready(&mut self, link: &mut Link, body: &[u8], shown: Fate) -> Result<Fate, OutOfStep> {
         let status = ready(body).ok_or(OutOfStep("malformed ReadyForQuery"))?;
-        let Some(Owed { what: What::Sync | What::Query { .. } | What::Function, to }) = link.owed.pop_front()
-        else {
-            return Err(OutOfStep("ReadyForQuery that was not owed"));
+        let to = match link.owed.front() {
+            Some(Owed { what: What::Sync | What::Query { .. } | What::Function, to }) => {
+                let to = *to;
+                link.owed.pop_front();
+                to
+            }
+            // A COPY failed before the server looked for data: the Sync behind it was no part of the data.
+            None if link.doubtful_syncs > 0 => {
+                link.doubtful_syncs -= 1;
+                self.skipping = false;
+                self.open = false;
+                To::Client
+            }
+            _ => return Err(OutOfStep("ReadyForQuery that was not owed")),
         };
         link.status = status;
         link.copy_in = false;
@@ -327,9 +367,17 @@ impl Session {
         let sync = link.owed.iter().position(|owed| matches!(owed.what, What::Sync)).unwrap_or_else(|| {
             // The client's Sync is still to come; what it sends before is skipped here as it is there.
             self.skipping = true;
+            self.open = true;
             link.owed.len()
         });
-        let dropped: Vec<Owed> = link.owed.drain(..sync).collect();
+        let mut dropped: Vec<Owed> = link.owed.drain(..sync).collect();
+        if let Some(Owed { what: What::Parse { undo: Undo::Both { name, before, .. } }, to: To::Client }) =
+            dropped.first_mut()
+            && name.is_empty()
+        {
+            // A Parse that fails has thrown the old unnamed statement away (exec_parse_message in postgres.c).
+            *before = None;
+        }
         for owed in dropped.into_iter().rev() {
             match owed.what {
                 What::Parse { undo } | What::Say { undo, .. } => self.undo(link, undo),
@@ -410,9 +458,7 @@ impl Session {
         if statement.effects.contains(Effects::SEQUENCE_USE) {
             link.server.sequences = true;
         }
-        if statement.effects.contains(Effects::SEQUENCE_ASK) {
-            self.users.asks_sequences.store(true, Ordering::Relaxed);
-        }
+        self.state.effects |= statement.effects;
     }
 }
 
@@ -445,7 +491,8 @@ fn on_copy_in(link: &mut Link) -> bool {
             link.owed.remove(1);
         }
     }
-    link.owed.len() < before
+    link.doubtful_syncs = before - link.owed.len();
+    link.doubtful_syncs > 0
 }
 
 fn whole_frame(tag: u8, body: &[u8]) -> Bytes {

@@ -7,12 +7,12 @@ use bytes::BytesMut;
 use pgsplit_pool::{Statement, StatementKey};
 use pgsplit_sql::{Catalog, Command, Effects, Facts, NotRead, Verdict};
 use pgsplit_wire::frontend::{Bind, Kind, Parse, execute, target};
-use pgsplit_wire::{Frame, PgError, Status, build, next_frame, sqlstate};
+use pgsplit_wire::{Frame, Status, build, next_frame};
 
 use crate::end::End;
 use crate::link::{Answer, Link, NAME_PREFIX, To, Undo, What, server_name};
 use crate::prepared::{Portal, Prepared};
-use crate::query::aborted;
+use crate::query::{aborted, first_word};
 use crate::session::Session;
 use crate::turn::Attempt;
 use crate::unit::BatchEnd;
@@ -34,6 +34,11 @@ struct Survey {
     effects: Effects,
     /// Facts of its Parse messages, in order.
     parsed: Vec<Arc<Facts>>,
+    /// Facts of those texts that call prepared statements by their names.
+    mentions: Vec<Arc<Facts>>,
+    /// It gives or takes away names of statements.
+    names: bool,
+    binds: bool,
     executes: bool,
     /// It needs no server: only Close of statements and Sync.
     idle: bool,
@@ -60,17 +65,33 @@ impl Session {
             end,
             repeatable: end == BatchEnd::Sync && !self.open && survey.verdict == Verdict::Read,
         };
-        if end != BatchEnd::Sync && survey.executes && attempt.verdict == Verdict::Read {
+        if end != BatchEnd::Sync && (survey.executes || survey.binds) && attempt.verdict == Verdict::Read {
             // What follows is not known and may not be a read.
             attempt.verdict = Verdict::NotRead(NotRead::Mixed);
         }
         if self.open && attempt.verdict != Verdict::Read {
             self.leave_replica().await?;
+            if self.skipping {
+                return self.skip(end).await;
+            }
         }
         if self.state.is_unreadable() {
             attempt.effects |= Effects::OPAQUE | Effects::MAYBE_DDL;
         }
-        self.attempt(&attempt, &mut |session, link| session.send_batch(link, bytes, &survey, &catalog)).await
+        // When it runs again elsewhere, its names must mean what they meant before.
+        let names = (attempt.repeatable && survey.names)
+            .then(|| (self.state.names.clone(), self.state.unnamed.clone()));
+        self.attempt(&attempt, &mut |session, link| {
+            if let Some((names, unnamed)) = &names {
+                session.state.names.clone_from(names);
+                session.state.unnamed.clone_from(unnamed);
+            }
+            if !session.open {
+                survey.mentions.iter().for_each(|facts| session.send_named(link, facts));
+            }
+            session.send_batch(link, bytes, &survey, &catalog)
+        })
+        .await
     }
 
     /// Everything up to the next Sync is skipped after an error; the Sync is answered by whoever knows of the batch.
@@ -103,6 +124,8 @@ impl Session {
         if let crate::relay::Relayed::Broken(why) = self.relay(false).await? {
             return Err(self.lost(&why));
         }
+        // A Parse that failed there has failed for the client: what follows is skipped.
+        self.skipping = std::mem::take(&mut self.state.errored);
         self.release();
         Ok(())
     }
@@ -113,6 +136,9 @@ impl Session {
             verdict: Verdict::Read,
             effects: Effects::NONE,
             parsed: Vec::new(),
+            mentions: Vec::new(),
+            names: false,
+            binds: false,
             executes: false,
             idle: true,
         };
@@ -128,13 +154,16 @@ impl Session {
                         self.note_mentioned(parse.text);
                     }
                     survey.idle = false;
+                    survey.names = true;
                     parsed.add(&facts);
                     here.push((parse.name, facts.clone()));
+                    survey.mentions.extend(mentions(&facts));
                     survey.parsed.push(facts);
                 }
                 b'B' => {
                     let bind = Bind::read(frame.body)?;
                     survey.idle = false;
+                    survey.binds = true;
                     let facts = here
                         .iter()
                         .rfind(|(name, _)| *name == bind.statement)
@@ -142,23 +171,33 @@ impl Session {
                     if let Some(facts) = facts.or_else(|| self.facts_of(bind.statement, catalog)) {
                         bound.add(&facts);
                         survey.effects |= facts.effects;
+                        survey.mentions.extend(mentions(&facts));
                     }
                 }
                 b'D' => {
                     let (kind, name) = target(frame.body)?;
                     survey.idle = false;
                     if kind == Kind::Statement
+                        && !here.iter().any(|(parsed, _)| *parsed == name)
                         && let Some(facts) = self.facts_of(name, catalog)
                     {
                         parsed.add(&facts);
                     }
                 }
                 b'E' => {
-                    execute(frame.body)?;
+                    let portal = execute(frame.body)?;
                     survey.idle = false;
                     survey.executes = true;
+                    if let Some(portal) = self.state.portals.get(portal) {
+                        let facts = portal.prepared.facts(&self.shared.analyzer, catalog);
+                        bound.add(&facts);
+                        survey.effects |= facts.effects;
+                    }
                 }
-                b'C' => survey.idle &= target(frame.body)?.0 == Kind::Statement,
+                b'C' => {
+                    survey.names = true;
+                    survey.idle &= target(frame.body)?.0 == Kind::Statement;
+                }
                 _ => {}
             }
         }
@@ -174,33 +213,53 @@ impl Session {
         self.prepared(name).map(|prepared| prepared.facts(&self.shared.analyzer, catalog))
     }
 
-    /// Whether the batch executes just one statement, and that can be answered without a server.
+    /// Whether the batch executes just one statement, and that can be answered without a server. Whatever is out of the
+    /// usual order, or would fail, is a server's to answer.
     fn local(&self, bytes: &[u8], survey: &Survey) -> Result<bool, End> {
-        let mut executed = 0;
-        let mut commands = survey.parsed.iter().map(|facts| facts.single().map(|one| &one.command));
-        let mut local = commands.all(|command| command.is_some_and(|command| self.is_local(command)));
+        let (mut bound, mut executed) = (false, false);
+        let mut parsed = survey.parsed.iter();
+        let mut here: Vec<(&[u8], bool)> = Vec::new();
+        let names_local = |here: &[(&[u8], bool)], name: &[u8]| match here.iter().rfind(|one| one.0 == name) {
+            Some((_, local)) => *local,
+            None => self.prepared(name).is_some_and(|known| self.is_local(&known.facts, &known.statement.key.text)),
+        };
         for frame in frames(bytes) {
-            match frame.tag {
+            let fits = match frame.tag {
+                b'P' => {
+                    let parse = Parse::read(frame.body)?;
+                    let local = parsed.next().is_some_and(|facts| self.is_local(facts, parse.text));
+                    let taken = !parse.name.is_empty() && self.state.names.contains_key(parse.name);
+                    here.push((parse.name, local));
+                    local && !taken && !bound && parse.types.iter().all(|b| *b == 0)
+                }
                 b'B' => {
                     let bind = Bind::read(frame.body)?;
-                    let known = self.prepared(bind.statement).and_then(|prepared| prepared.facts.single());
-                    local &=
-                        !survey.parsed.is_empty() || known.is_some_and(|one| self.is_local(&one.command));
                     // Only a Bind without parameters and with default formats is known to succeed.
-                    local &=
-                        bind.portal.is_empty() && bind.rest.iter().all(|b| *b == 0) && bind.rest.len() <= 6;
+                    let plain = bind.portal.is_empty() && bind.rest == [0; 6];
+                    plain && !std::mem::replace(&mut bound, true) && names_local(&here, bind.statement)
                 }
-                b'E' => executed += 1,
-                b'D' => local &= executed == 0,
-                _ => {}
+                b'D' => match target(frame.body)? {
+                    (Kind::Statement, name) => !executed && names_local(&here, name),
+                    (Kind::Portal, name) => !executed && bound && name.is_empty(),
+                },
+                b'E' => {
+                    let portal = execute(frame.body)?;
+                    bound && portal.is_empty() && !std::mem::replace(&mut executed, true)
+                }
+                b'C' => executed,
+                _ => true,
+            };
+            if !fits {
+                return Ok(false);
             }
         }
-        Ok(local && executed == 1)
+        Ok(executed)
     }
 
-    fn is_local(&self, command: &Command) -> bool {
-        match command {
-            Command::Begin(_) => self.state.status == Status::Idle,
+    fn is_local(&self, facts: &Facts, text: &[u8]) -> bool {
+        let Some(one) = facts.single() else { return false };
+        match &one.command {
+            Command::Begin(_) => self.state.status == Status::Idle && first_word(text).is_some(),
             Command::SetTransaction(_) => !self.state.begin.is_empty(),
             Command::Commit { chain: false } | Command::Rollback { chain: false } => {
                 self.state.lost || !self.state.begin.is_empty()
@@ -218,9 +277,6 @@ impl Session {
                 b'P' => {
                     let parse = Parse::read(frame.body)?;
                     let Some(facts) = parsed.next() else { continue };
-                    if !parse.name.is_empty() && self.state.names.contains_key(parse.name) {
-                        return self.fail(&duplicate(parse.name), BatchEnd::Sync);
-                    }
                     let (prepared, _) = self.remember(&parse, facts, catalog);
                     self.name(parse.name, Some(prepared));
                     build::parse_complete(&mut self.outbox);
@@ -243,8 +299,9 @@ impl Session {
                     }
                 }
                 b'C' => {
-                    let (_, name) = target(frame.body)?;
-                    self.name(name, None);
+                    if let (Kind::Statement, name) = target(frame.body)? {
+                        self.name(name, None);
+                    }
                     build::close_complete(&mut self.outbox);
                 }
                 _ => {}
@@ -399,6 +456,12 @@ impl Session {
             link.owe(What::Close, To::Client);
             return Ok(());
         }
+        if !name.is_empty() && !self.state.names.contains_key(name) && !name.starts_with(NAME_PREFIX.as_bytes()) {
+            // It may have been prepared by SQL.
+            link.out.extend_from_slice(frame.bytes);
+            link.owe(What::Close, To::Client);
+            return Ok(());
+        }
         let before = self.name(name, None);
         link.say(Answer::CloseComplete, Undo::Name { name: name.into(), before });
         Ok(())
@@ -426,15 +489,8 @@ fn send_duplicate(link: &mut Link, parse: &Parse<'_>, frame: &Frame<'_>) {
     link.owe(What::Parse { undo: Undo::Nothing }, To::Client);
 }
 
-fn duplicate(name: &[u8]) -> BytesMut {
-    let mut out = BytesMut::new();
-    let name = String::from_utf8_lossy(name);
-    PgError::error(
-        sqlstate::DUPLICATE_PREPARED_STATEMENT,
-        format!("prepared statement \"{name}\" already exists"),
-    )
-    .encode(&mut out);
-    out
+fn mentions(facts: &Arc<Facts>) -> Option<Arc<Facts>> {
+    facts.effects.contains(Effects::SQL_PREPARED).then(|| facts.clone())
 }
 
 /// Several verdicts made into one.

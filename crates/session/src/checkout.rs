@@ -218,6 +218,8 @@ impl Session {
             {
                 self.link = Some(link);
             }
+            // Another ReadyForQuery may be on its way.
+            Some(link) if link.doubtful_syncs > 0 => drop(link),
             Some(link) => link.server.put_back(),
             None => {}
         }

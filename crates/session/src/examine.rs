@@ -61,6 +61,14 @@ impl Session {
         if link.status != Status::Idle {
             return Ok(());
         }
+        self.handle.set_running(None);
+        if link.server.cancel.is_busy() {
+            // A late cancel must not hit what is sent on the session's behalf.
+            let cancel = link.server.cancel.clone();
+            cancel.wait().await;
+            self.settle_cancel().await?;
+        }
+        let Some(link) = &mut self.link else { return Ok(()) };
         let litter = std::mem::take(&mut link.litter);
         if !litter.is_empty() {
             for name in &litter {
@@ -86,6 +94,14 @@ impl Session {
         self.pin_for_good(effects);
         self.release();
         Ok(())
+    }
+
+    /// An empty round trip, in which an idle server takes a cancel's signal and forgets it.
+    async fn settle_cancel(&mut self) -> Result<(), End> {
+        if let Some(link) = &mut self.link {
+            link.sync();
+        }
+        self.settle_quietly().await
     }
 
     /// State that cannot be asked for ties the session until its end.

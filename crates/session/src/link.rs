@@ -24,6 +24,9 @@ pub(crate) struct Link {
     pub replica: bool,
     /// The server takes copy data.
     pub copy_in: bool,
+    /// Syncs that stood behind the Execute of a COPY. A server that reads copy data ignores them; one that fails before
+    /// it reads any answers them.
+    pub doubtful_syncs: usize,
     /// Bytes of the client's present CopyData message that are still to come.
     pub copy_rest: usize,
     /// The connection has sequence values of another session.
@@ -151,6 +154,7 @@ impl Link {
             status: Status::Idle,
             replica,
             copy_in: false,
+            doubtful_syncs: 0,
             copy_rest: 0,
             torn: BytesMut::new(),
             pass: 0,

@@ -3,13 +3,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pgsplit_pool::Histogram;
-use pgsplit_route::{Decision, PinReason, Reason, Target};
+use pgsplit_route::{Decision, NodeId, PinReason, Reason, Target};
 
 /// Counters of all sessions.
 #[derive(Debug, Default)]
 pub struct Metrics {
     /// Decisions, by [`Target::index`] and [`Reason::index`].
     pub decisions: [[AtomicU64; Reason::NAMES.len()]; Target::NAMES.len()],
+    /// Units by the node that they ran on, by the place of the node in the view.
+    pub statements: Box<[AtomicU64]>,
     /// From a unit's last byte from the client to ReadyForQuery, by [`Target::index`].
     pub duration: [Histogram; Target::NAMES.len()],
     /// Sessions that became pinned, by the place in [`PinReason::ALL`].
@@ -33,6 +35,19 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// Counters for so many nodes.
+    #[must_use]
+    pub fn new(nodes: usize) -> Self {
+        Self { statements: (0..nodes).map(|_| AtomicU64::new(0)).collect(), ..Self::default() }
+    }
+
+    /// Counts a unit on the node that runs it.
+    pub fn ran_on(&self, node: NodeId) {
+        if let Some(counter) = self.statements.get(node.index()) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Counts a decision.
     pub fn decided(&self, decision: &Decision) {
         if let Some(counter) =
@@ -60,11 +75,5 @@ impl Metrics {
     /// Adds one to a counter.
     pub fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Statements by target.
-    #[must_use]
-    pub fn by_target(&self, target: usize) -> u64 {
-        self.decisions.get(target).map_or(0, |by| by.iter().map(|c| c.load(Ordering::Relaxed)).sum())
     }
 }

@@ -17,6 +17,8 @@ impl Session {
         let text = frontend::query(frame.get(HEADER..).unwrap_or_default())?;
         let catalog = self.facts_of_catalog().await;
         let facts = self.shared.analyzer.facts(text, &catalog);
+        // A simple query destroys the unnamed statement (exec_simple_query in postgres.c).
+        self.state.unnamed = None;
         if let [statement] = &*facts.statements
             && self.answer(&statement.command, text)
         {
@@ -43,8 +45,6 @@ impl Session {
         if self.open && attempt.verdict != Verdict::Read {
             self.leave_replica().await?;
         }
-        // A simple query destroys the unnamed statement (exec_simple_query in postgres.c).
-        self.state.unnamed = None;
         self.attempt(&attempt, &mut |session, link| {
             session.send_named(link, &facts);
             link.out.extend_from_slice(frame);
@@ -126,8 +126,8 @@ impl Session {
     }
 
     /// Prepares under the client's own names what the text mentions by name.
-    fn send_named(&mut self, link: &mut crate::link::Link, facts: &Facts) {
-        if !facts.effects.contains(Effects::SQL_PREPARED) {
+    pub(crate) fn send_named(&mut self, link: &mut crate::link::Link, facts: &Facts) {
+        if !facts.effects.contains(Effects::SQL_PREPARED) || link.status == Status::Failed {
             return;
         }
         for statement in &facts.statements {
@@ -149,7 +149,7 @@ impl Session {
 }
 
 /// The statement's first word, when no comment stands before it.
-fn first_word(text: &[u8]) -> Option<&[u8]> {
+pub(crate) fn first_word(text: &[u8]) -> Option<&[u8]> {
     let text = text.trim_ascii_start();
     let end = text.iter().position(|b| !b.is_ascii_alphabetic()).unwrap_or(text.len());
     text.get(..end).filter(|word| !word.is_empty())

@@ -87,7 +87,9 @@ impl Session {
     pub(crate) fn poll_relay(&mut self, cx: &mut Context<'_>, listen: bool) -> Poll<Result<Relayed, End>> {
         let Some(mut link) = self.link.take() else {
             // Without a connection there is only the client.
-            let _ = self.poll_flush(cx, Held::No)?;
+            if self.poll_flush(cx, Held::No)?.is_pending() && self.outbox.len() >= MAX_PENDING {
+                return Poll::Pending;
+            }
             return self.poll_client(cx).map_ok(|()| Relayed::Client);
         };
         let polled = self.poll_link(cx, &mut link, listen);

@@ -30,6 +30,8 @@ pub(crate) fn again(code: SqlState) -> Option<Again> {
         b"57P04" => Some(Again::Primary),
         // Out of resources, damaged files or data on that node.
         [b'5', b'3', ..] | b"58030" | b"58P01" | b"XX001" | b"XX002" => Some(Again::AnotherReplica),
+        // The client's own fault.
+        b"08P01" => None,
         [b'0', b'8', ..] => Some(Again::AnotherReplica),
         _ => None,
     }

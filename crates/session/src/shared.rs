@@ -99,7 +99,7 @@ impl Shared {
             control,
             settings: ArcSwap::from_pointee(settings),
             tls: ArcSwap::from_pointee(tls),
-            metrics: Arc::default(),
+            metrics: Arc::new(Metrics::new(pools.environment().view.load().nodes.len())),
             registry: Registry::default(),
             logins: Semaphore::new(logins),
             mock: MockSecret::new()?,

@@ -83,6 +83,12 @@ impl State {
         }
     }
 
+    /// Whether a plain CREATE may make something temporary: pg_temp is named in the search_path.
+    pub(crate) fn creates_temporary(&self) -> bool {
+        let path = self.settings.current().get(b"search_path").unwrap_or_default();
+        path.windows(7).any(|part| part.eq_ignore_ascii_case(b"pg_temp"))
+    }
+
     /// Whether the client's texts cannot be read with certainty.
     pub(crate) fn is_unreadable(&self) -> bool {
         self.unreadable

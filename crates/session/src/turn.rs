@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,12 @@ impl Session {
     }
 
     async fn unit(&mut self, unit: Unit) -> Result<(), End> {
+        if matches!(unit, Unit::Query(_) | Unit::Function(_) | Unit::Stray(_)) {
+            self.catch_up().await?;
+            if self.link.as_ref().is_some_and(|link| link.takes_copy()) {
+                return Ok(());
+            }
+        }
         match unit {
             Unit::Terminate => return Err(End::Client),
             Unit::Unexpected(tag) => {
@@ -61,7 +68,7 @@ impl Session {
                 .into());
             }
             Unit::Stray(length) => self.inbox.advance(length),
-            Unit::Query(length) if self.skipping => self.inbox.advance(length),
+            Unit::Query(length) | Unit::Function(length) if self.skipping => self.inbox.advance(length),
             Unit::Query(length) => {
                 let bytes = self.take(length);
                 self.query(&bytes).await?;
@@ -76,6 +83,22 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Before a message that does not belong to the extended protocol: what was sent of it without a Sync is answered,
+    /// because it decides whether the message is skipped or is copy data. A server answers only when it is asked to.
+    async fn catch_up(&mut self) -> Result<(), End> {
+        if !self.open {
+            return Ok(());
+        }
+        let Some(link) = self.link.as_mut().filter(|link| !link.owed.is_empty() && !link.takes_copy()) else {
+            return Ok(());
+        };
+        build::flush(&mut link.out);
+        match self.relay(false).await? {
+            Relayed::Broken(why) => Err(self.lost(&why)),
+            _ => Ok(()),
+        }
     }
 
     /// The first bytes of the inbox; all of them without a copy.
@@ -115,18 +138,15 @@ impl Session {
                 ))));
             }
             match self.poll_relay(cx, true) {
-                // An asynchronous message was passed on; there is nothing to act on.
-                Poll::Ready(Ok(Relayed::Answered)) => {
-                    cx.waker().wake_by_ref();
-                    Poll::Pending
-                }
                 other => other,
             }
         })
         .await?;
         match relayed {
             Relayed::Broken(why) => Err(self.lost(&why)),
-            _ => Ok(()),
+            // An asynchronous message was passed on, or the last answer that was owed.
+            Relayed::Answered => self.clean_up().await,
+            Relayed::Client => Ok(()),
         }
     }
 
@@ -143,6 +163,8 @@ impl Session {
     /// is allowed.
     pub(crate) async fn attempt(&mut self, attempt: &Attempt, put: Put<'_>) -> Result<(), End> {
         let began = Instant::now();
+        // What goes on after a Flush or behind copy data was decided and counted when it began.
+        let goes_on = self.open;
         let mut excluded = Excluded::default();
         let mut primary = false;
         loop {
@@ -156,7 +178,12 @@ impl Session {
                 }
                 continue;
             }
-            self.shared.metrics.decided(&decision);
+            if !goes_on || target != Target::Held {
+                self.shared.metrics.decided(&decision);
+            if let Some(link) = &self.link {
+                self.shared.metrics.ran_on(link.server.node);
+            }
+            }
             match self.send_and_relay(attempt, put).await? {
                 None => {
                     if let Some(histogram) = self.shared.metrics.duration.get(target.index()) {
@@ -212,7 +239,7 @@ impl Session {
             link = back;
         }
         link.held = if hold { Held::Yes } else { Held::No };
-        self.state.effects |= attempt.effects;
+        self.note_effects(attempt.effects);
         let put = put(self, &mut link);
         self.say_what_is_due(&mut link);
         self.link = Some(link);
@@ -252,6 +279,18 @@ impl Session {
                 }
                 Relayed::Broken(why) => return Err(self.lost(&why)),
             }
+        }
+    }
+
+    /// What the unit may leave behind. What it sets is rolled back when it fails, so that is noted when it is done.
+    fn note_effects(&mut self, effects: Effects) {
+        self.state.effects |= effects.without(Effects::SETTING_OPAQUE);
+        if effects.intersects(Effects::DDL | Effects::MAYBE_DDL) && self.state.creates_temporary() {
+            self.state.effects |= Effects::TEMP_OBJECT;
+        }
+        if effects.contains(Effects::SEQUENCE_ASK) {
+            // Also one that fails, because nobody had asked before.
+            self.users.asks_sequences.store(true, Ordering::Relaxed);
         }
     }
 
@@ -335,8 +374,9 @@ impl Session {
                 Relayed::Answered | Relayed::Client => {}
             }
         }
-        if self.link.as_ref().is_some_and(|link| !link.is_quiet()) {
-            if let Relayed::Broken(why) = self.relay(self.open).await? {
+        // In the extended protocol the server answers when the client's Sync comes.
+        if !self.open && self.link.as_ref().is_some_and(|link| !link.is_quiet()) {
+            if let Relayed::Broken(why) = self.relay(false).await? {
                 return Err(self.lost(&why));
             }
         }

@@ -177,6 +177,11 @@ pub fn close_statement(out: &mut BytesMut, name: &[u8]) {
     });
 }
 
+/// Flush.
+pub fn flush(out: &mut BytesMut) {
+    out.put_slice(&[b'H', 0, 0, 0, 4]);
+}
+
 /// Sync.
 pub fn sync(out: &mut BytesMut) {
     out.put_slice(&[b'S', 0, 0, 0, 4]);

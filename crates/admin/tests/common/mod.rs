@@ -1,0 +1,128 @@
+//! A data path without servers: a view that the test makes up, and counters that it moves.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "a failed test panics, also in its helper functions")]
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use pgsplit_admin::{ControlFigures, ControlSource, NodeFigures, Reload, Sources};
+use pgsplit_net::{ClientTls, ServerTls};
+use pgsplit_pool::{Environment, OpenError, PoolSettings, Pools, Report};
+use pgsplit_route::{Lsn, Node, NodeId, NodeState, Role, View};
+use pgsplit_session::{AuthMethod, CatalogSource, Control, Later, SessionSettings, Shared, Stored};
+use pgsplit_sql::Catalog;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+struct Nobody;
+
+impl Report for Nobody {
+    fn node_failed(&self, _node: NodeId, _error: &OpenError) {}
+}
+
+impl Control for Nobody {
+    fn catalog(&self, _database: &str) -> Arc<dyn CatalogSource> {
+        Arc::new(Nobody)
+    }
+
+    fn stored<'a>(&'a self, _user: &'a str) -> Later<'a, Result<Option<Stored>, String>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn forget(&self, _user: &str) {}
+
+    fn wait_primary(&self, _most: Duration) -> Later<'_, bool> {
+        Box::pin(async { false })
+    }
+}
+
+impl CatalogSource for Nobody {
+    fn load(&self) -> Arc<Catalog> {
+        Arc::new(Catalog::unknown())
+    }
+
+    fn is_stale(&self) -> bool {
+        false
+    }
+
+    fn outdated(&self) {}
+
+    fn fresh(&self) -> Later<'_, Arc<Catalog>> {
+        Box::pin(async { self.load() })
+    }
+}
+
+impl ControlSource for Nobody {
+    fn figures(&self) -> ControlFigures {
+        let node = NodeFigures { probes: 5, failures: 1, ..NodeFigures::default() };
+        let reload = Reload { successful: true, success: SystemTime::UNIX_EPOCH + MINUTE };
+        ControlFigures { nodes: vec![node; 2], lookups: 3, reload, ..ControlFigures::default() }
+    }
+}
+
+/// A node that is up.
+fn node(id: u16, name: &str, role: Role) -> Node {
+    Node {
+        id: NodeId(id),
+        name: name.into(),
+        address: "127.0.0.1:1".into(),
+        resolved: Arc::from([SocketAddr::from(([127, 0, 0, 1], 1))]),
+        zone: "".into(),
+        weight: 1,
+        role,
+        state: NodeState::Up,
+        position: Lsn(0),
+        lag_bytes: 4096,
+        lag: Duration::from_millis(1500),
+        within_max_lag: true,
+        version: 150_000,
+        connection_limit: 97,
+        outstanding: Arc::new(AtomicU32::new(2)),
+    }
+}
+
+/// A primary and a replica with an awkward name.
+pub(crate) fn view() -> View {
+    let nodes = vec![node(0, "db1", Role::Primary), node(1, "a\"b\\c", Role::Replica)];
+    View { nodes, primary: Some(NodeId(0)), generation: 3 }
+}
+
+/// What the pages are made from.
+pub(crate) fn sources(view: View) -> Sources {
+    let settings = PoolSettings {
+        primary_connections: 1,
+        replica_connections: 1,
+        max_connections: None,
+        min_idle: 0,
+        wait: MINUTE,
+        idle_timeout: None,
+        lifetime: None,
+        prepared_statements: NonZeroUsize::MIN,
+        waiting: 1,
+        connect: MINUTE,
+    };
+    let view = Arc::new(ArcSwap::from_pointee(view));
+    let environment =
+        Environment::new(view, settings, ClientTls::disabled(), Arc::default(), Box::new(Nobody));
+    let sessions = SessionSettings {
+        auth: AuthMethod::Trust,
+        max_clients: 10,
+        session_pooling: false,
+        reads_on_primary: false,
+        login: MINUTE,
+        idle_client: None,
+        idle_transaction: None,
+        query: None,
+        failover_wait: MINUTE,
+        retry_buffer: 0,
+    };
+    let pools = Pools::new(environment);
+    let shared = Shared::new(pools, Arc::new(Nobody), sessions, ServerTls::disabled(), 1 << 16, 4).unwrap();
+    Sources { shared, control: Arc::new(Nobody), version: "1.2.3" }
+}

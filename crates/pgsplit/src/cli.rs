@@ -1,0 +1,76 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// One port in front of a PostgreSQL primary and its streaming replicas
+#[derive(Debug, Parser)]
+#[command(name = "pgsplit", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the proxy; SIGHUP reloads the file, SIGTERM drains and stops
+    Run(ConfigFile),
+    /// Check a configuration file; exit code 0, or 1 with file, line and key
+    Check(ConfigFile),
+    /// Say where a statement would go, and why
+    Explain(Explain),
+    /// Try it: a local cluster with the proxy in front, gone at Ctrl-C
+    Demo(Demo),
+    /// Print configuration
+    Config(Print),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFile {
+    /// The configuration file
+    #[arg(short = 'c', long = "config", value_name = "FILE", default_value = DEFAULT_FILE)]
+    pub(crate) path: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The configuration file; only --live needs one
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
+    pub(crate) path: Option<PathBuf>,
+    /// Ask the servers: catalog, roles, states
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// The database whose catalog counts
+    #[arg(long, value_name = "NAME", default_value = "postgres", requires = "live")]
+    pub(crate) database: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The statement, or - to read it from standard input
+    #[arg(value_name = "SQL")]
+    pub(crate) sql: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// How many streaming replicas
+    #[arg(long, value_name = "NUMBER", default_value_t = 2)]
+    pub(crate) replicas: usize,
+    /// The port of the proxy, on 127.0.0.1
+    #[arg(long, value_name = "PORT", default_value_t = 6432)]
+    pub(crate) port: u16,
+    /// pgbench's scale: 100,000 rows each
+    #[arg(long, value_name = "NUMBER", default_value_t = 10)]
+    pub(crate) scale: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Print {
+    /// Every key with its default and a sentence about it
+    #[arg(long, required = true)]
+    defaults: bool,
+}
+
+/// Where the configuration is when the command line does not say.
+pub(crate) const DEFAULT_FILE: &str = "pgsplit.toml";

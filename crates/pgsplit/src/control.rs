@@ -1,0 +1,197 @@
+//! The control plane as sessions, pools and the admin pages see it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use pgsplit_admin::{ControlFigures, ControlSource, NodeFigures, Reload};
+use pgsplit_auth::StoredPassword;
+use pgsplit_cluster::{CatalogHandle, Cluster, Lookup};
+use pgsplit_config::Config;
+use pgsplit_pool::{OpenError, Report};
+use pgsplit_route::NodeId;
+use pgsplit_session::{CatalogSource, Control, Later, Stored};
+use pgsplit_sql::Catalog;
+use tokio::time::Instant;
+
+/// How long a statement waits for facts that a change of the catalog has outdated; then it is taken for one that may
+/// write.
+const FRESH_WAIT: Duration = Duration::from_secs(1);
+
+/// The control plane of this process.
+pub(crate) struct ControlPlane {
+    cluster: Cluster,
+    users: ArcSwap<Users>,
+    reload: Mutex<Reload>,
+}
+
+impl ControlPlane {
+    pub(crate) fn new(cluster: Cluster, users: Users) -> Arc<Self> {
+        let reload = Mutex::new(Reload { successful: true, success: SystemTime::now() });
+        Arc::new(Self { cluster, users: ArcSwap::from_pointee(users), reload })
+    }
+
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Replaces the users file's contents.
+    pub(crate) fn set_users(&self, users: Users) {
+        self.users.store(Arc::new(users));
+    }
+
+    /// Remembers how a reload went.
+    pub(crate) fn reloaded(&self, successful: bool) {
+        let mut reload = self.reload.lock().unwrap_or_else(PoisonError::into_inner);
+        reload.successful = successful;
+        if successful {
+            reload.success = SystemTime::now();
+        }
+    }
+}
+
+impl fmt::Debug for ControlPlane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ControlPlane").finish_non_exhaustive()
+    }
+}
+
+impl Control for ControlPlane {
+    fn catalog(&self, database: &str) -> Arc<dyn CatalogSource> {
+        match self.cluster.catalog(database) {
+            Ok(handle) => Arc::new(Watched(handle)),
+            Err(error) => {
+                tracing::warn!(database, %error, "no catalog: everything in this database goes to the primary");
+                Arc::new(Unwatched(Arc::new(Catalog::unknown())))
+            }
+        }
+    }
+
+    fn stored<'a>(&'a self, user: &'a str) -> Later<'a, Result<Option<Stored>, String>> {
+        Box::pin(async move {
+            if let Some(password) = self.users.load().0.get(user) {
+                return Ok(Some(Stored { password: password.clone(), expired: false }));
+            }
+            let Lookup::Role(role) = self.cluster.verifier(user).await.map_err(|error| error.to_string())?
+            else {
+                return Ok(None);
+            };
+            // PostgreSQL too treats a role without a password as one whose password is wrong.
+            let Some(secret) = &role.secret else { return Ok(None) };
+            let password = StoredPassword::parse(secret).map_err(|error| error.to_string())?;
+            let expired = role.valid_until.is_some_and(|until| until <= SystemTime::now());
+            Ok(Some(Stored { password, expired }))
+        })
+    }
+
+    fn forget(&self, user: &str) {
+        self.cluster.forget(user);
+    }
+
+    fn wait_primary(&self, most: Duration) -> Later<'_, bool> {
+        Box::pin(async move { self.cluster.wait_primary(Instant::now() + most).await.is_some() })
+    }
+}
+
+impl ControlSource for ControlPlane {
+    fn figures(&self) -> ControlFigures {
+        let metrics = self.cluster.metrics();
+        let nodes = metrics.nodes.iter().map(|node| NodeFigures {
+            probes: node.probes.get(),
+            failures: node.failures.get(),
+            reported: node.reported.get(),
+            role_changes: node.role_changes.get(),
+            state_changes: node.state_changes.get(),
+        });
+        ControlFigures {
+            nodes: nodes.collect(),
+            catalog_reads: metrics.catalog_reads.get(),
+            catalog_failures: metrics.catalog_failures.get(),
+            lookups: metrics.lookups.get(),
+            lookup_queries: metrics.lookup_queries.get(),
+            lookup_failures: metrics.lookup_failures.get(),
+            reload: *self.reload.lock().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+}
+
+/// Passes the data path's failures on, so that a node is judged at once.
+pub(crate) struct Reporter(pub(crate) Cluster);
+
+impl fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reporter")
+    }
+}
+
+impl Report for Reporter {
+    fn node_failed(&self, node: NodeId, error: &OpenError) {
+        tracing::debug!(node = node.index(), %error, "a connection failed");
+        self.0.report_failure(node);
+    }
+}
+
+/// The passwords and verifiers of the users file.
+#[derive(Default)]
+pub(crate) struct Users(BTreeMap<String, StoredPassword>);
+
+impl Users {
+    /// Reads each entry, so that a broken verifier is found at start and not at a login.
+    pub(crate) fn of(config: &Config) -> anyhow::Result<Self> {
+        let users = config.auth.users.iter().map(|(name, secret)| {
+            let stored = StoredPassword::parse(secret.expose());
+            stored.map(|stored| (name.clone(), stored)).with_context(|| format!("auth.users: user `{name}`"))
+        });
+        users.collect::<anyhow::Result<_>>().map(Self)
+    }
+}
+
+/// A catalog that the control plane watches.
+struct Watched(CatalogHandle);
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Watched").field(&self.0.database()).finish()
+    }
+}
+
+impl CatalogSource for Watched {
+    fn load(&self) -> Arc<Catalog> {
+        self.0.load()
+    }
+
+    fn is_stale(&self) -> bool {
+        self.0.is_stale()
+    }
+
+    fn outdated(&self) {
+        self.0.outdated();
+    }
+
+    fn fresh(&self) -> Later<'_, Arc<Catalog>> {
+        Box::pin(self.0.fresh(Instant::now() + FRESH_WAIT))
+    }
+}
+
+/// The catalog of one database too many: nothing is known, so nothing is proved.
+#[derive(Debug)]
+struct Unwatched(Arc<Catalog>);
+
+impl CatalogSource for Unwatched {
+    fn load(&self) -> Arc<Catalog> {
+        self.0.clone()
+    }
+
+    fn is_stale(&self) -> bool {
+        false
+    }
+
+    fn outdated(&self) {}
+
+    fn fresh(&self) -> Later<'_, Arc<Catalog>> {
+        Box::pin(std::future::ready(self.0.clone()))
+    }
+}

@@ -1,0 +1,65 @@
+//! An explanation for programs. Names are those of metrics and configuration.
+
+use pgsplit_sql::facts::Relations;
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Background, commands};
+use super::text::state;
+
+pub(super) fn render(answer: &Answer) -> String {
+    let facts = &answer.facts;
+    let mut value = json!({
+        "sql": answer.sql,
+        "target": answer.target,
+        "reason": answer.reason.to_string(),
+        "candidates": answer.candidates.iter().map(|name| &**name).collect::<Vec<_>>(),
+        "live": matches!(answer.background, Background::Live { .. }),
+        "facts": {
+            "read": facts.is_read(),
+            "commands": commands(facts),
+            "effects": effects(&facts.effects.to_string()),
+            "reads": relations(&facts.reads),
+            "writes": relations(&facts.writes),
+            "functions": facts.functions.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "fingerprint": format!("{:016x}", facts.fingerprint),
+        },
+        "notes": answer.notes,
+    });
+    match &answer.background {
+        Background::Offline { assumption: None } => {}
+        Background::Offline { assumption: Some(assumption) } => {
+            value["if_ordinary_tables"] = json!({
+                "tables": assumption.tables,
+                "target": assumption.target,
+                "reason": assumption.reason.to_string(),
+            });
+        }
+        Background::Live { database, nodes } => {
+            value["database"] = json!(database);
+            value["nodes"] = nodes
+                .iter()
+                .map(|node| {
+                    json!({
+                        "name": &*node.name,
+                        "address": &*node.address,
+                        "role": node.role.name(),
+                        "state": state(node),
+                        "takes_reads": node.takes_reads(),
+                        "lag_seconds": node.lag.as_secs_f64(),
+                        "lag_bytes": node.lag_bytes,
+                    })
+                })
+                .collect();
+        }
+    }
+    format!("{value:#}\n")
+}
+
+fn relations(relations: &Relations) -> Value {
+    let names: Vec<_> = relations.names.iter().map(ToString::to_string).collect();
+    json!({ "any": relations.any, "names": names })
+}
+
+fn effects(listed: &str) -> Vec<&str> {
+    if listed == "none" { Vec::new() } else { listed.split(", ").collect() }
+}

@@ -1,0 +1,43 @@
+//! The `pgsplit` program: its command line, and the wiring of all other crates.
+//!
+//! Here the configuration becomes each crate's settings, the control plane becomes what sessions ask, listeners
+//! become sessions, and signals become reloads and stops. No statement is read and no byte of a client is handled
+//! here; that is `pgsplit-session` and everything behind it.
+
+mod check;
+mod cli;
+mod control;
+mod demo;
+mod explain;
+mod limits;
+mod listen;
+mod load;
+mod logging;
+mod output;
+mod proxy;
+mod reload;
+mod run;
+mod signals;
+mod systemd;
+mod unsupported;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Run(file) => run::run(&file.path),
+        Command::Check(file) => check::check(&file.path),
+        Command::Explain(asked) => explain::explain(&asked),
+        Command::Demo(asked) => demo::demo(&asked),
+        Command::Config(_) => output::print(&pgsplit_config::Config::defaults_toml()),
+    };
+    outcome.unwrap_or_else(|error| {
+        output::complain(&format!("pgsplit: {error:#}\n"));
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,197 @@
+//! The program as somebody calls it: what it prints and how it exits, without servers.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test panics, also in its helper functions")]
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// Runs it in a directory of its own, so that no configuration of the tester's is found.
+fn pgsplit(directory: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pgsplit"));
+    command.args(arguments).current_dir(directory).env_remove("RUST_LOG");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// Exit code and standard output of a call in an empty directory.
+fn answer(arguments: &[&str]) -> (Option<i32>, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let output = pgsplit(directory.path(), arguments, "");
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+/// `check` of a file with this text: exit code and what it prints.
+fn check(text: &str) -> (Option<i32>, String) {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("pgsplit.toml"), text).unwrap();
+    let output = pgsplit(directory.path(), &["check"], "");
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+const EVENTUAL: &str = "nodes = ['127.0.0.1:1']\nconsistency.level = 'eventual'\n";
+
+#[test]
+fn help_names_every_command_within_80_columns() {
+    let (code, help) = answer(&["--help"]);
+    assert_eq!(code, Some(0));
+    for command in ["run", "check", "explain", "demo", "config"] {
+        assert!(help.contains(&format!("\n  {command} ")), "{command} is missing in\n{help}");
+        let (code, help) = answer(&[command, "--help"]);
+        assert_eq!(code, Some(0), "{command}");
+        assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+    }
+    assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+    let (code, version) = answer(&["--version"]);
+    assert_eq!((code, version.as_str()), (Some(0), concat!("pgsplit ", env!("CARGO_PKG_VERSION"), "\n")));
+}
+
+#[test]
+fn check_of_a_good_file() {
+    let expected = (Some(0), "pgsplit.toml: good (no errors, no warnings)\n".to_owned());
+    assert_eq!(check(EVENTUAL), expected);
+}
+
+#[test]
+fn check_of_a_wrong_key() {
+    let expected = "\
+error: pgsplit.toml:3:6: pool.waite: unknown key `waite`; did you mean `wait`?
+  3 | pool.waite = '3s'
+    |      ^^^^^
+pgsplit.toml: refused (1 error, no warnings)
+";
+    assert_eq!(check(&format!("{EVENTUAL}pool.waite = '3s'\n")), (Some(1), expected.to_owned()));
+}
+
+#[test]
+fn check_loads_the_files_of_tls() {
+    let (code, said) = check(&format!("{EVENTUAL}tls.cert = 'none.crt'\ntls.key = 'none.key'\n"));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("error: pgsplit.toml: tls, towards clients: "), "{said}");
+    assert!(said.contains("none.crt: "), "{said}");
+    assert!(said.ends_with("pgsplit.toml: refused (1 error, no warnings)\n"), "{said}");
+}
+
+#[test]
+fn check_tells_what_has_no_effect() {
+    let (code, said) = check("nodes = ['127.0.0.1:1']\nwatch = true\n");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("warning: pgsplit.toml: consistency.level: "), "{said}");
+    assert!(said.contains("warning: pgsplit.toml: watch: "), "{said}");
+    assert!(said.ends_with("pgsplit.toml: good (no errors, 2 warnings)\n"), "{said}");
+    let (code, said) = check(&format!("{EVENTUAL}auth.hba = 'pg_hba.conf'\n"));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("error: pgsplit.toml: auth.hba: "), "{said}");
+}
+
+#[test]
+fn a_broken_verifier_in_the_users_file_is_found_and_not_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = format!("{EVENTUAL}auth.users = 'users.toml'\n");
+    fs::write(directory.path().join("pgsplit.toml"), config).unwrap();
+    fs::write(directory.path().join("users.toml"), "ann = 'SCRAM-SHA-256$4096:broken'\n").unwrap();
+    let output = pgsplit(directory.path(), &["check"], "");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.code() == Some(1) && said.contains("auth.users: user `ann`: "), "{said}");
+    assert!(!said.contains("4096:broken"), "{said}");
+}
+
+#[test]
+fn errors_of_run_name_the_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let said = |arguments: &[&str]| {
+        let output = pgsplit(directory.path(), arguments, "");
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(
+        said(&["run"]),
+        "pgsplit: the configuration file is named with -c FILE; `pgsplit config --defaults` prints one: \
+         pgsplit.toml: cannot be read: No such file or directory (os error 2)\n"
+    );
+    fs::write(directory.path().join("other.toml"), "nodes = []\n").unwrap();
+    assert_eq!(
+        said(&["run", "-c", "other.toml"]),
+        "pgsplit: other.toml:1:9: nodes: at least one node is needed: nodes = [\"10.0.0.1:5432\"]\n  \
+         1 | nodes = []\n    |         ^^\n"
+    );
+}
+
+#[test]
+fn the_defaults_are_a_good_file() {
+    let (code, defaults) = answer(&["config", "--defaults"]);
+    assert_eq!(code, Some(0));
+    let (code, said) = check(&defaults);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn explain_of_a_read() {
+    let expected = "\
+statement    SELECT 1
+target       replica
+reason       read
+             It is a proved read.
+commands     query
+effects      none
+reads        none
+writes       none
+functions    none
+fingerprint  0c169a7a5e00c976
+note         Asked without --live: the tables, views and functions of the
+             database are unknown, and what is unknown goes to the primary.
+";
+    assert_eq!(answer(&["explain", "SELECT 1"]), (Some(0), expected.to_owned()));
+}
+
+#[test]
+fn explain_assumes_ordinary_tables_besides() {
+    let sql = "SELECT lower(a.name), count(*) FROM shop.\"Orders\" a JOIN lines l ON l.id = a.id GROUP BY 1";
+    let (code, text) = answer(&["explain", sql]);
+    assert_eq!(code, Some(0));
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    assert!(text.contains("target       primary\nreason       relation:Orders\n"), "{text}");
+    assert!(text.contains("if           Orders, lines are ordinary tables: replica (read)\n"), "{text}");
+    assert!(text.contains("functions    count, lower\n"), "{text}");
+    let (_, text) = answer(&["explain", "SELECT nextval('s') FROM t"]);
+    assert!(text.contains("if           t is an ordinary table: primary (function:nextval)\n"), "{text}");
+}
+
+#[test]
+fn explain_as_json_from_standard_input() {
+    let directory = tempfile::tempdir().unwrap();
+    let output =
+        pgsplit(directory.path(), &["explain", "--json", "-"], "BEGIN; INSERT INTO t VALUES (1); COMMIT");
+    assert_eq!(output.status.code(), Some(0));
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["target"], "primary");
+    assert_eq!(value["live"], false);
+    assert_eq!(value["facts"]["read"], false);
+    assert_eq!(value["facts"]["commands"], serde_json::json!(["begin", "insert", "commit"]));
+    assert_eq!(value["facts"]["writes"]["names"], serde_json::json!(["t"]));
+}
+
+#[test]
+fn explain_takes_functions_from_the_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = format!("{EVENTUAL}routing.functions_read_only = 'score'\n");
+    fs::write(directory.path().join("pgsplit.toml"), config).unwrap();
+    let target = |arguments: &[&str]| {
+        let output = pgsplit(directory.path(), arguments, "");
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().find_map(|line| line.strip_prefix("target       ").map(str::to_owned)).unwrap()
+    };
+    assert_eq!(target(&["explain", "SELECT score(1)"]), "replica");
+    assert_eq!(target(&["explain", "SELECT scored(1)"]), "primary");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pgsplit"));
+    let mut child = command.args(["config", "--defaults"]).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
