@@ -4,6 +4,7 @@
 //! change something are looked at when they are whole.
 
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use pgsplit_pool::Params;
@@ -15,6 +16,7 @@ use pgsplit_wire::{HEADER, Header, Status};
 use crate::link::{Held, Link, Owed, To, Undo, What};
 use crate::retry::again;
 use crate::session::Session;
+use crate::stale::shape;
 
 /// The longest message that is looked at whole. Messages of these types are short but for errors that quote a value.
 const MAX_INSPECTED: usize = 16 * 1024 * 1024;
@@ -199,7 +201,16 @@ impl Session {
             b'S' => self.on_parameter(link, body, shown),
             b'1' | b'2' | b'3' => on_complete(link, tag, shown),
             b'T' | b'n' => {
-                if matches!(link.owed.front(), Some(Owed { what: What::Describe, .. })) {
+                if let Some(Owed { what: What::Describe { prepared }, .. }) = link.owed.front() {
+                    if let Some(prepared) = prepared {
+                        let now = shape(body);
+                        match to {
+                            Some(To::Silent) => {
+                                link.changed |= prepared.described.load(Ordering::Relaxed) != now
+                            }
+                            _ => prepared.described.store(now, Ordering::Relaxed),
+                        }
+                    }
                     link.owed.pop_front();
                 }
                 Ok(shown)
@@ -463,7 +474,9 @@ impl Session {
 }
 
 fn is_examined(link: &Link) -> bool {
-    link.owed.front().is_some_and(|owed| owed.to == To::Examiner)
+    link.owed.front().is_some_and(|owed| {
+        owed.to == To::Examiner || matches!(owed.what, What::Describe { prepared: Some(_) })
+    })
 }
 
 /// ParseComplete, BindComplete, CloseComplete.

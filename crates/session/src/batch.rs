@@ -2,6 +2,7 @@
 //! client's statement names replaced by those that servers know.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::BytesMut;
 use pgsplit_pool::{Statement, StatementKey};
@@ -40,6 +41,8 @@ struct Survey {
     names: bool,
     binds: bool,
     executes: bool,
+    /// Statements that it binds and that were prepared before the catalog changed.
+    stale: Vec<Arc<Prepared>>,
     /// It needs no server: only Close of statements and Sync.
     idle: bool,
 }
@@ -51,7 +54,7 @@ impl Session {
             return self.skip(end).await;
         }
         let catalog = self.facts_of_catalog().await;
-        let survey = self.survey(bytes, &catalog)?;
+        let mut survey = self.survey(bytes, &catalog)?;
         if end == BatchEnd::Sync && self.link.is_none() && (survey.idle || self.local(bytes, &survey)?) {
             self.without_server(bytes, &survey, &catalog)?;
             return Ok(());
@@ -64,6 +67,7 @@ impl Session {
             effects: survey.effects,
             end,
             repeatable: end == BatchEnd::Sync && !self.open && survey.verdict == Verdict::Read,
+            stale: if self.open { Vec::new() } else { std::mem::take(&mut survey.stale) },
         };
         if end != BatchEnd::Sync && (survey.executes || survey.binds) && attempt.verdict == Verdict::Read {
             // What follows is not known and may not be a read.
@@ -105,8 +109,7 @@ impl Session {
             build::ready(&mut self.outbox, self.state.status);
             return Ok(());
         }
-        let attempt =
-            Attempt { verdict: crate::turn::unread(), effects: Effects::NONE, end, repeatable: false };
+        let attempt = Attempt { effects: Effects::NONE, ..Attempt::unread(end) };
         self.attempt(&attempt, &mut |_, link| {
             build::sync(&mut link.out);
             link.owe(What::Sync, To::Client);
@@ -137,6 +140,7 @@ impl Session {
             effects: Effects::NONE,
             parsed: Vec::new(),
             mentions: Vec::new(),
+            stale: Vec::new(),
             names: false,
             binds: false,
             executes: false,
@@ -168,6 +172,10 @@ impl Session {
                         .iter()
                         .rfind(|(name, _)| *name == bind.statement)
                         .map(|(_, facts)| facts.clone());
+                    let known = self
+                        .prepared(bind.statement)
+                        .filter(|_| facts.is_none() && !bind.statement.is_empty());
+                    survey.stale.extend(known.filter(|known| known.catalog != catalog.version()).cloned());
                     if let Some(facts) = facts.or_else(|| self.facts_of(bind.statement, catalog)) {
                         bound.add(&facts);
                         survey.effects |= facts.effects;
@@ -221,7 +229,9 @@ impl Session {
         let mut here: Vec<(&[u8], bool)> = Vec::new();
         let names_local = |here: &[(&[u8], bool)], name: &[u8]| match here.iter().rfind(|one| one.0 == name) {
             Some((_, local)) => *local,
-            None => self.prepared(name).is_some_and(|known| self.is_local(&known.facts, &known.statement.key.text)),
+            None => self
+                .prepared(name)
+                .is_some_and(|known| self.is_local(&known.facts, &known.statement.key.text)),
         };
         for frame in frames(bytes) {
             let fits = match frame.tag {
@@ -326,7 +336,14 @@ impl Session {
         };
         let shared = !parse.name.is_empty();
         let statement = if shared { self.users.statements.intern(key) } else { Statement::alone(key) };
-        (Arc::new(Prepared { statement, facts: facts.clone(), catalog: catalog.version() }), shared)
+        let prepared = Prepared {
+            statement,
+            facts: facts.clone(),
+            catalog: catalog.version(),
+            shared,
+            described: AtomicU64::new(0),
+        };
+        (Arc::new(prepared), shared)
     }
 
     /// Gives a name a meaning, or takes it away; returns what it meant before.
@@ -432,7 +449,13 @@ impl Session {
     fn send_describe(&mut self, link: &mut Link, frame: &Frame<'_>) -> Result<(), End> {
         let (kind, name) = target(frame.body)?;
         let statement = kind == Kind::Statement;
-        match self.prepared(name).cloned().filter(|_| statement) {
+        let described = if statement {
+            self.prepared(name).cloned()
+        } else {
+            self.state.portals.get(name).map(|portal| portal.prepared.clone())
+        };
+        match &described {
+            Some(_) | None if !statement => link.out.extend_from_slice(frame.bytes),
             Some(prepared) if name.is_empty() => {
                 link.ensure_unnamed(&prepared.statement);
                 link.out.extend_from_slice(frame.bytes);
@@ -442,10 +465,11 @@ impl Session {
                 let name = server_name(prepared.statement.id);
                 build::describe_statement(&mut link.out, name.as_bytes());
             }
-            None if statement => self.send_unknown(link, name, build::describe_statement),
-            None => link.out.extend_from_slice(frame.bytes),
+            None => self.send_unknown(link, name, build::describe_statement),
         }
-        link.owe(What::Describe, To::Client);
+        // An unnamed statement is never taken to another connection behind the client's back without its text.
+        let prepared = described.filter(|prepared| prepared.shared);
+        link.owe(What::Describe { prepared }, To::Client);
         Ok(())
     }
 
@@ -456,7 +480,10 @@ impl Session {
             link.owe(What::Close, To::Client);
             return Ok(());
         }
-        if !name.is_empty() && !self.state.names.contains_key(name) && !name.starts_with(NAME_PREFIX.as_bytes()) {
+        if !name.is_empty()
+            && !self.state.names.contains_key(name)
+            && !name.starts_with(NAME_PREFIX.as_bytes())
+        {
             // It may have been prepared by SQL.
             link.out.extend_from_slice(frame.bytes);
             link.owe(What::Close, To::Client);
@@ -473,8 +500,11 @@ impl Session {
             link.ensure_no_unnamed();
         }
         // A name of ours would be found.
-        let name = name.strip_prefix(NAME_PREFIX.as_bytes()).unwrap_or(name);
-        put(&mut link.out, name);
+        let ours = name.strip_prefix(NAME_PREFIX.as_bytes()).filter(|id| {
+            let id = std::str::from_utf8(id).ok().and_then(|id| id.parse().ok());
+            id.is_some_and(|id: u64| link.server.prepared.contains(&id))
+        });
+        put(&mut link.out, ours.unwrap_or(name));
     }
 }
 

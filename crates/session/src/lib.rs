@@ -28,6 +28,7 @@ mod retry;
 mod serve;
 mod session;
 mod shared;
+mod stale;
 mod state;
 mod turn;
 mod unit;

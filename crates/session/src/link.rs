@@ -43,6 +43,8 @@ pub(crate) struct Link {
     pub fault: Option<Bytes>,
     /// Statements under the client's own names, to be closed when the unit has ended.
     pub litter: Vec<Box<[u8]>>,
+    /// A statement returns something else than the client was told.
+    pub changed: bool,
     /// Rows of the examination.
     pub found: Vec<Bytes>,
 }
@@ -95,7 +97,10 @@ pub(crate) enum What {
         portal: Box<[u8]>,
         before: Option<Arc<Portal>>,
     },
-    Describe,
+    /// Describe; of what, when the client has prepared it.
+    Describe {
+        prepared: Option<Arc<Prepared>>,
+    },
     Execute {
         portal: Option<Arc<Portal>>,
     },
@@ -163,6 +168,7 @@ impl Link {
             told_before: None,
             fault: None,
             litter: Vec::new(),
+            changed: false,
             found: Vec::new(),
         }
     }

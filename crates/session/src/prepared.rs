@@ -1,6 +1,7 @@
 //! A client's prepared statements and portals.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use pgsplit_pool::Statement;
 use pgsplit_sql::facts::{Argument, SettingCall};
@@ -15,6 +16,10 @@ pub(crate) struct Prepared {
     /// Facts of its text, as of this catalog version.
     pub facts: Arc<Facts>,
     pub catalog: u64,
+    /// It has a name: it may be prepared anew on any connection.
+    pub shared: bool,
+    /// What the client was told that it returns, as [`crate::stale::shape`]; 0: nothing yet.
+    pub described: AtomicU64,
 }
 
 impl Prepared {

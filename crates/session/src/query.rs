@@ -7,7 +7,7 @@ use crate::end::End;
 use crate::link::{To, What};
 use crate::metrics::Metrics;
 use crate::session::Session;
-use crate::turn::{Attempt, unread};
+use crate::turn::Attempt;
 use crate::unit::BatchEnd;
 use pgsplit_sql::Verdict;
 
@@ -35,6 +35,7 @@ impl Session {
             effects: facts.effects,
             end: BatchEnd::Sync,
             repeatable: facts.verdict == Verdict::Read,
+            stale: Vec::new(),
         };
         if self.state.is_unreadable() {
             attempt.effects |= Effects::OPAQUE | Effects::MAYBE_DDL;
@@ -62,12 +63,7 @@ impl Session {
             build::ready(&mut self.outbox, Status::Failed);
             return Ok(());
         }
-        let attempt = Attempt {
-            verdict: unread(),
-            effects: Effects::OPAQUE | Effects::MAYBE_DDL,
-            end: BatchEnd::Sync,
-            repeatable: false,
-        };
+        let attempt = Attempt::unread(BatchEnd::Sync);
         self.attempt(&attempt, &mut |_, link| {
             link.out.extend_from_slice(frame);
             link.owe(What::Function, To::Client);

@@ -1,7 +1,7 @@
 //! The clients that are connected: their cancel keys, what they are doing, and a way to wake them.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -44,6 +44,8 @@ pub struct Client {
     pub pid: i32,
     /// The key that it must show to cancel.
     key: Box<[u8]>,
+    /// How much of the key it was told.
+    key_length: AtomicUsize,
     /// Where it came from.
     pub peer: Peer,
     state: AtomicU8,
@@ -142,6 +144,7 @@ impl Registry {
         let client = Arc::new(Client {
             pid,
             key: rand::random::<[u8; 32]>().into(),
+            key_length: AtomicUsize::new(0),
             peer,
             state: AtomicU8::new(ClientState::Login as u8),
             running: Mutex::default(),
@@ -204,18 +207,18 @@ impl Registry {
 }
 
 impl Client {
-    /// The key for a client that speaks this minor version of the protocol.
+    /// The key to be told to a client that speaks this minor version of the protocol: 4 or 32 bytes.
     pub(crate) fn key(&self, minor: u16) -> &[u8] {
         let length = if minor >= 2 { self.key.len() } else { 4 };
+        self.key_length.store(length, Ordering::Relaxed);
         self.key.get(..length).unwrap_or_default()
     }
 
-    /// Compares in constant time: the key is a secret. A client was told 4 or 32 bytes.
+    /// Compares in constant time: the key is a secret. A client that was not told one yet has none.
     fn has_key(&self, key: &[u8]) -> bool {
-        let told = match key.len() {
-            4 => self.key(0),
-            _ => self.key(2),
-        };
-        told.len() == key.len() && told.iter().zip(key).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+        let told = self.key.get(..self.key_length.load(Ordering::Relaxed)).unwrap_or_default();
+        !told.is_empty()
+            && told.len() == key.len()
+            && told.iter().zip(key).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
     }
 }

@@ -92,6 +92,7 @@ impl Shared {
         cache_bytes: usize,
         logins: usize,
     ) -> Result<Arc<Self>, pgsplit_auth::Error> {
+        let nodes = pools.environment().view.load().nodes.len();
         Ok(Arc::new(Self {
             view: pools.environment().view.clone(),
             pools,
@@ -99,7 +100,7 @@ impl Shared {
             control,
             settings: ArcSwap::from_pointee(settings),
             tls: ArcSwap::from_pointee(tls),
-            metrics: Arc::new(Metrics::new(pools.environment().view.load().nodes.len())),
+            metrics: Arc::new(Metrics::new(nodes)),
             registry: Registry::default(),
             logins: Semaphore::new(logins),
             mock: MockSecret::new()?,

@@ -15,6 +15,7 @@ use crate::checkout::NoLink;
 use crate::end::End;
 use crate::link::{Held, Link};
 use crate::metrics::Metrics;
+use crate::prepared::Prepared;
 use crate::registry::ClientState;
 use crate::relay::{Break, Relayed};
 use crate::retry::Again;
@@ -31,6 +32,21 @@ pub(crate) struct Attempt {
     pub end: BatchEnd,
     /// Its answer may be held back, and it may run again elsewhere.
     pub repeatable: bool,
+    /// Statements that it binds and that were prepared before the catalog changed.
+    pub stale: Vec<Arc<Prepared>>,
+}
+
+impl Attempt {
+    /// A unit of which nothing is known.
+    pub(crate) fn unread(end: BatchEnd) -> Self {
+        Self {
+            verdict: Verdict::NotRead(NotRead::Unparsed),
+            effects: Effects::OPAQUE | Effects::MAYBE_DDL,
+            end,
+            repeatable: false,
+            stale: Vec::new(),
+        }
+    }
 }
 
 /// How a unit is put on a connection. Called again when it is run again elsewhere.
@@ -180,9 +196,12 @@ impl Session {
             }
             if !goes_on || target != Target::Held {
                 self.shared.metrics.decided(&decision);
-            if let Some(link) = &self.link {
-                self.shared.metrics.ran_on(link.server.node);
+                if let Some(link) = &self.link {
+                    self.shared.metrics.ran_on(link.server.node);
+                }
             }
+            if !attempt.stale.is_empty() && self.refuse_changed(&attempt.stale).await? {
+                return self.after(attempt.end).await;
             }
             match self.send_and_relay(attempt, put).await? {
                 None => {
@@ -245,6 +264,9 @@ impl Session {
         self.link = Some(link);
         put?;
         self.open = attempt.end != BatchEnd::Sync;
+        if self.link.as_ref().is_some_and(|link| self.open && link.owed.len() >= MAX_OWED) {
+            self.catch_up().await?;
+        }
         if self.open {
             // What is answered meanwhile is passed on while the client's next messages are waited for.
             return match self.drain().await? {
@@ -384,6 +406,9 @@ impl Session {
     }
 }
 
+/// Answers of a batch that goes on that are noted without being asked for.
+const MAX_OWED: usize = 10_000;
+
 /// Moves copy data, and what ends it, to the server. False when there is nothing to move.
 fn pass_copy_data(inbox: &mut BytesMut, link: &mut Link) -> Result<bool, End> {
     if link.copy_rest > 0 {
@@ -427,9 +452,4 @@ fn timed_out(idle: bool, most: Duration) -> PgError {
         )
         .detail(format!("timeouts.idle_transaction is {most:?}"))
     }
-}
-
-/// Why a unit that could not be read goes to the primary.
-pub(crate) fn unread() -> Verdict {
-    Verdict::NotRead(NotRead::Unparsed)
 }

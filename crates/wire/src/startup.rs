@@ -97,7 +97,8 @@ impl Startup {
     fn read_pairs(&mut self, pairs: &[u8]) -> Result<(), StartupError> {
         let body = pairs.strip_suffix(&[0]).ok_or(StartupError::Layout)?;
         let mut parts = body.split(|&b| b == 0);
-        while let Some(name) = parts.next() {
+        loop {
+            let name = parts.next().ok_or(StartupError::Layout)?;
             if name.is_empty() {
                 break;
             }
@@ -174,6 +175,7 @@ mod tests {
         assert_eq!((newer.minor, newer.negotiate, newer.unknown_options.len()), (2, true, 1));
         assert_eq!(Startup::read(b"\0\x02\0\0"), Err(StartupError::Version(2, 0)));
         assert_eq!(Startup::read(b"\0\x03\0\0user\0u"), Err(StartupError::Layout));
+        assert_eq!(Startup::read(b"\0\x03\0\0user\0u\0"), Err(StartupError::Layout));
         assert_eq!(Startup::read(b"\0\x03\0\0\0"), Err(StartupError::NoUser));
         assert_eq!(Startup::read(b""), Err(StartupError::Layout));
     }

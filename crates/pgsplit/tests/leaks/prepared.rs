@@ -1,0 +1,245 @@
+//! Prepared statements: of the protocol, and of SQL.
+
+use pgsplit_testkit::peer::message::{bind, close, describe, execute, parse, query, sync};
+
+use crate::stage::Case;
+
+fn named(name: &str, sql: &str) -> Vec<Vec<u8>> {
+    vec![parse(name, sql, &[]), sync()]
+}
+
+fn run(name: &str, parameters: &[Option<&str>]) -> Vec<Vec<u8>> {
+    vec![bind("", name, parameters), describe(b'P', ""), execute("", 0), sync()]
+}
+
+fn runs(case: Case, who: &'static str, names: &[&str]) -> Case {
+    names.iter().fold(case, |case, name| case.raw(who, run(name, &[]), 1))
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    [protocol(), shared_text(), sql(), mixed()].into_iter().flatten().collect()
+}
+
+fn protocol() -> Vec<Case> {
+    vec![
+        runs(
+            runs(
+                Case::new("prepared: one name, two texts")
+                    .raw("a", named("s", "SELECT 'of a'"), 1)
+                    .raw("b", run("s", &[]), 1)
+                    .raw("b", named("s", "SELECT 'of b', 2"), 1),
+                "a",
+                &["s", "s"],
+            ),
+            "b",
+            &["s", "s"],
+        )
+        .raw("a", run("s", &[]), 1)
+        .leave("a")
+        .raw("c", run("s", &[]), 1)
+        .raw("c", vec![describe(b'S', "s"), sync()], 1)
+        .raw("b", run("s", &[]), 1),
+        Case::new("prepared: a write under a name")
+            .setup("DROP TABLE IF EXISTS p1; CREATE TABLE p1 (v text); GRANT ALL ON p1 TO app")
+            .raw("a", named("s", "INSERT INTO p1 VALUES ($1)"), 1)
+            .raw("b", named("s", "SELECT count(*) FROM p1 WHERE v = $1"), 1)
+            .raw("a", run("s", &[Some("x")]), 1)
+            .raw("b", run("s", &[Some("y")]), 1)
+            .raw("a", run("s", &[Some("z")]), 1)
+            .ask("b", "SELECT v, txid_current() > 0 FROM p1 ORDER BY v"),
+        Case::new("prepared: the unnamed statement is one's own")
+            .raw("a", named("", "SELECT 'of a'"), 1)
+            .raw("b", run("", &[]), 1)
+            .raw("b", named("", "SELECT 'of b'"), 1)
+            .raw("a", run("", &[]), 1)
+            .raw("b", run("", &[]), 1)
+            .ask("a", "SELECT 1")
+            .raw("a", run("", &[]), 1)
+            .raw("b", run("", &[]), 1),
+        Case::new("prepared: Close and use again")
+            .raw("a", named("s", "SELECT 1"), 1)
+            .raw("b", named("s", "SELECT 2"), 1)
+            .raw("a", vec![close(b'S', "s"), sync()], 1)
+            .raw("a", run("s", &[]), 1)
+            .raw("b", run("s", &[]), 1)
+            .raw("a", named("s", "SELECT 3"), 1)
+            .raw("a", run("s", &[]), 1),
+        Case::new("prepared: a name that is taken")
+            .raw("a", named("s", "SELECT 1"), 1)
+            .raw("a", named("s", "SELECT 2"), 1)
+            .raw("a", run("s", &[]), 1)
+            .raw("b", named("s", "SELECT 3"), 1)
+            .raw("b", run("s", &[]), 1),
+        Case::new("prepared: DISCARD ALL of one client")
+            .raw("a", named("s", "SELECT 1"), 1)
+            .raw("b", named("s", "SELECT 1"), 1)
+            .raw("b", run("s", &[]), 1)
+            .ask("a", "DISCARD ALL")
+            .raw("a", run("s", &[]), 1)
+            .raw("b", run("s", &[]), 1)
+            .raw("b", named("t", "SELECT 1"), 1)
+            .raw("b", run("t", &[]), 1),
+        Case::new("prepared: DEALLOCATE ALL of one client")
+            .raw("a", named("s", "SELECT 1"), 1)
+            .raw("b", named("s", "SELECT 1"), 1)
+            .raw("b", run("s", &[]), 1)
+            .ask("a", "DEALLOCATE ALL")
+            .raw("a", run("s", &[]), 1)
+            .raw("b", run("s", &[]), 1),
+        Case::new("prepared: portals end with the transaction")
+            .asks("a", &["BEGIN"])
+            .raw("a", vec![parse("", "SELECT generate_series(1, 5)", &[]), bind("p", "", &[]), execute("p", 2), sync()], 1)
+            .raw("a", vec![execute("p", 2), sync()], 1)
+            .raw("b", vec![execute("p", 2), sync()], 1)
+            .ask("a", "COMMIT")
+            .raw("a", vec![execute("p", 2), sync()], 1),
+    ]
+}
+
+fn shared_text() -> Vec<Case> {
+    let both = |name, a: &str, b: &str, text: &str| {
+        let case = Case::new(name).ask("a", a).ask("b", b).raw("a", named("s", text), 1).raw("b", named("s", text), 1);
+        runs(runs(runs(runs(case, "a", &["s"]), "b", &["s"]), "a", &["s", "s"]), "b", &["s"])
+    };
+    vec![
+        both("prepared: one text, two search paths", "SET search_path = s1", "SET search_path = s2", "SELECT v FROM t"),
+        both(
+            "prepared: one text, two time zones",
+            "SET TimeZone = 'Asia/Tokyo'",
+            "SET TimeZone = 'America/New_York'",
+            "SELECT timestamptz '2020-01-01 00:00'",
+        ),
+        both("prepared: one text, two roles", "SET ROLE r1", "SET ROLE r2", "SELECT * FROM secrets"),
+        both("prepared: one text, two tenants", "SET app.tenant = 'tenant1'", "SET app.tenant = 'tenant2'", "SELECT id FROM rows ORDER BY id"),
+        both(
+            "prepared: one text, two date styles",
+            "SET DateStyle = 'ISO, DMY'",
+            "SET DateStyle = 'ISO, MDY'",
+            "SELECT date '01/02/2020'",
+        ),
+        both(
+            "prepared: one text, two kinds of strings",
+            "SET standard_conforming_strings = on",
+            "SET standard_conforming_strings = off",
+            "SELECT '\\\\'",
+        ),
+        Case::new("prepared: the path changes after the Parse")
+            .ask("a", "SET search_path = s1")
+            .raw("a", named("s", "SELECT v FROM t"), 1)
+            .raw("a", run("s", &[]), 1)
+            .ask("a", "SET search_path = s2")
+            .raw("a", run("s", &[]), 1)
+            .raw("b", named("s", "SELECT v FROM s1.t"), 1)
+            .raw("b", run("s", &[]), 1)
+            .raw("a", run("s", &[]), 1),
+        Case::new("prepared: the zone changes after the Parse")
+            .ask("a", "SET TimeZone = 'Asia/Tokyo'")
+            .raw("a", named("s", "SELECT extract(epoch FROM timestamptz '2020-01-01 00:00')"), 1)
+            .raw("a", run("s", &[]), 1)
+            .ask("a", "SET TimeZone = 'UTC'")
+            .raw("b", named("s", "SELECT extract(epoch FROM timestamptz '2020-01-01 00:00')"), 1)
+            .raw("b", run("s", &[]), 1)
+            .raw("a", run("s", &[]), 1),
+        Case::new("prepared: the path is local to a transaction")
+            .ask("a", "BEGIN")
+            .ask("a", "SET LOCAL search_path = s1")
+            .raw("a", named("s", "SELECT v FROM t"), 1)
+            .raw("a", run("s", &[]), 1)
+            .ask("a", "COMMIT")
+            .ask("b", "SET search_path = s2")
+            .raw("b", named("s", "SELECT v FROM t"), 1)
+            .raw("b", run("s", &[]), 1)
+            .ask("c", "BEGIN")
+            .ask("c", "SET LOCAL search_path = s2")
+            .raw("c", named("s", "SELECT v FROM t"), 1)
+            .raw("c", run("s", &[]), 1)
+            .ask("c", "COMMIT"),
+    ]
+}
+
+fn sql() -> Vec<Case> {
+    vec![
+        Case::new("PREPARE is one's own").two()
+            .ask("a", "PREPARE q AS SELECT 'of a'")
+            .pinned("prepared")
+            .ask("b", "EXECUTE q")
+            .ask("a", "EXECUTE q")
+            .ask("b", "SELECT name, statement FROM pg_prepared_statements WHERE from_sql")
+            .ask("a", "SELECT name, statement FROM pg_prepared_statements WHERE from_sql")
+            .ask("a", "DEALLOCATE q")
+            .free()
+            .ask("a", "EXECUTE q")
+            .leave("a")
+            .ask("c", "EXECUTE q"),
+        Case::new("PREPARE of two clients").two()
+            .ask("a", "PREPARE q AS SELECT 'of a'")
+            .ask("b", "PREPARE q AS SELECT 'of b', $1::int")
+            .ask("a", "EXECUTE q")
+            .ask("b", "EXECUTE q(2)")
+            .ask("a", "DEALLOCATE q")
+            .ask("b", "EXECUTE q(3)")
+            .ask("b", "DEALLOCATE ALL")
+            .free()
+            .ask("b", "EXECUTE q(4)"),
+        Case::new("PREPARE and leave").two()
+            .ask("a", "PREPARE q AS SELECT 'of a'")
+            .leave("a")
+            .asks("b", &["EXECUTE q", "PREPARE q AS SELECT 'of b'", "EXECUTE q", "DEALLOCATE q"])
+            .free(),
+        Case::new("PREPARE rolled back").two()
+            .asks("a", &["BEGIN", "PREPARE q AS SELECT 'of a'", "ROLLBACK", "EXECUTE q"])
+            .ask("b", "EXECUTE q")
+            .asks("a", &["DEALLOCATE q"])
+            .free(),
+        Case::new("PREPARE ends by DISCARD ALL").two()
+            .asks("a", &["PREPARE q AS SELECT 'of a'", "DISCARD ALL"])
+            .free()
+            .ask("a", "EXECUTE q"),
+        Case::new("PREPARE in a DO block").two()
+            .ask("a", "DO $$ BEGIN EXECUTE 'PREPARE q AS SELECT 1'; END $$")
+            .pinned("prepared")
+            .asks("b", &["EXECUTE q"])
+            .asks("a", &["EXECUTE q", "DEALLOCATE q"])
+            .free(),
+    ]
+}
+
+fn mixed() -> Vec<Case> {
+    let both = |case: Case| case.raw("a", named("s", "SELECT 'of a', $1::int"), 1).raw("b", named("s", "SELECT 'of b', $1::int"), 1);
+    vec![
+        both(Case::new("EXECUTE of a protocol-level name").two())
+            .ask("a", "EXECUTE s(1)")
+            .ask("b", "EXECUTE s(2)")
+            .ask("a", "EXECUTE s(3)")
+            .raw("a", run("s", &[Some("4")]), 1)
+            .raw("b", run("s", &[Some("5")]), 1)
+            .ask("c", "EXECUTE s(6)"),
+        both(Case::new("DEALLOCATE of a protocol-level name").two())
+            .ask("a", "DEALLOCATE s")
+            .raw("a", run("s", &[Some("4")]), 1)
+            .raw("b", run("s", &[Some("5")]), 1)
+            .ask("a", "EXECUTE s(1)")
+            .ask("a", "DEALLOCATE s")
+            .ask("b", "DEALLOCATE PREPARE s")
+            .ask("b", "DEALLOCATE s"),
+        Case::new("Bind of a name that SQL has prepared").two()
+            .ask("a", "PREPARE q AS SELECT 'of a'")
+            .raw("a", run("q", &[]), 1)
+            .raw("b", run("q", &[]), 1)
+            .raw("a", vec![describe(b'S', "q"), sync()], 1)
+            .raw("a", vec![close(b'S', "q"), sync()], 1)
+            .ask("a", "EXECUTE q")
+            .raw("a", run("q", &[]), 1),
+        both(Case::new("EXECUTE of a protocol-level name in a transaction").two())
+            .asks("a", &["BEGIN", "EXECUTE s(1)", "EXECUTE s(2)", "COMMIT"])
+            .ask("b", "EXECUTE s(3)"),
+        Case::new("the catalog of prepared statements").two()
+            .raw("a", named("mine", "SELECT 'of a'"), 1)
+            .raw("a", run("mine", &[]), 1)
+            .ask("a", "SELECT name, statement FROM pg_prepared_statements WHERE from_sql")
+            .ask("b", "SELECT count(*) FROM pg_prepared_statements WHERE from_sql"),
+        Case::new("several queries and statements in one write")
+            .raw("a", [named("s", "SELECT 1"), vec![query("SELECT 'q'")], run("s", &[]), vec![query("DEALLOCATE s")], run("s", &[])].concat(), 5)
+            .raw("b", run("s", &[]), 1),
+    ]
+}
