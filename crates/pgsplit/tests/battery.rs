@@ -99,14 +99,12 @@ fn answers_data_and_targets_are_as_expected() {
             }
         }
     }
-    let refused = world.refusals_of_replicas();
     println!("{run} cases, {} failed", failures.len());
     assert!(failures.is_empty(), "{} of {run} cases failed\n\n{}", failures.len(), failures.join("\n"));
     for (text, why) in KNOWN {
         println!("known to fail: {text}: {why}");
     }
     assert!(cured.is_empty(), "listed as known failures, but they pass: {cured:#?}");
-    assert!(refused.is_empty(), "replicas were sent what they refuse:\n{}", refused.join("\n"));
 }
 
 /// Whether the environment asks for this case, or for none in particular.

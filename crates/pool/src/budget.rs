@@ -46,19 +46,27 @@ impl Budget {
         self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).is_ok()
     }
 
-    /// Gives a place back and lets a pool that waits for one grow.
+    /// Gives a place back and lets the pools that wait for one grow. All of them are asked, in turn: the clients of the
+    /// first may have given up. Those that find no room get in line again.
     pub(crate) fn release(&self) {
         self.open.fetch_sub(1, Ordering::AcqRel);
-        if let Some(pool) = self.next_starved() {
-            pool.grow();
+        for _ in 0..self.starved_count.load(Ordering::Acquire) {
+            let Some(pool) = self.next_starved() else { return };
+            if !pool.grow() {
+                return;
+            }
         }
     }
 
-    /// Notes that a pool waits for a place.
-    pub(crate) fn starve(&self, pool: Weak<Pool>) {
+    /// Notes that a pool waits for a place; one that has just been asked keeps its turn.
+    pub(crate) fn starve(&self, pool: Weak<Pool>, again: bool) {
         let mut lists = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         if !lists.starved.iter().any(|known| known.ptr_eq(&pool)) {
-            lists.starved.push_back(pool);
+            if again {
+                lists.starved.push_front(pool);
+            } else {
+                lists.starved.push_back(pool);
+            }
             self.starved_count.store(lists.starved.len(), Ordering::Release);
         }
     }

@@ -126,7 +126,7 @@ impl Pool {
 
     /// An idle connection that can be brought into this state, if nobody waits and there is one.
     #[must_use]
-    pub fn try_take(&self, want: &Arc<Settings>) -> Option<Box<Server>> {
+    pub fn try_take(&self, want: &Arc<Settings>, base: &Arc<Settings>) -> Option<Box<Server>> {
         let generation = self.environment.view.load().generation;
         loop {
             let mut server = {
@@ -135,7 +135,7 @@ impl Pool {
                     return None;
                 }
                 let exact = inner.idle.iter().rposition(|s| Arc::ptr_eq(s.applied(), want));
-                let at = exact.or_else(|| inner.idle.iter().rposition(|s| s.fits(want)))?;
+                let at = exact.or_else(|| inner.idle.iter().rposition(|s| s.fits(want, base)))?;
                 inner.idle.remove(at)
             };
             // What an idle connection has to say (a time-out, a shutdown, a changed role) ends its use here.
@@ -156,7 +156,7 @@ impl Pool {
         want: &Arc<Settings>,
         base: &Arc<Settings>,
     ) -> Result<Box<Server>, CheckoutError> {
-        if let Some(server) = self.try_take(want) {
+        if let Some(server) = self.try_take(want, base) {
             return Ok(server);
         }
         let since = Instant::now();
@@ -185,6 +185,41 @@ impl Pool {
         }
     }
 
+    /// A connection opened just now with the settings `base`, for what only a login can tell. Where there is no room, one
+    /// that came free is closed for it.
+    ///
+    /// # Errors
+    /// As [`Pool::take`], or the new one could not be opened.
+    pub async fn open_new(self: &Arc<Self>, base: &Arc<Settings>) -> Result<Box<Server>, CheckoutError> {
+        let settings = self.environment.settings.load_full();
+        let (limit, most) = self.environment.limits(self.node, &settings);
+        let mut place = self.place(limit, most);
+        if place.is_none() {
+            drop(self.take(base, base).await?);
+            place = self.place(limit, most);
+        }
+        let mut server = self.open(place.ok_or(CheckoutError::Timeout)?, base.clone()).await?;
+        server.set_busy(true);
+        Ok(server)
+    }
+
+    /// A place for one more connection, counted here and on the node.
+    fn place(self: &Arc<Self>, limit: usize, most: usize) -> Option<Place> {
+        if !self.budget.acquire(most) {
+            return None;
+        }
+        let mut inner = self.lock();
+        if inner.open >= limit {
+            drop(inner);
+            self.budget.release();
+            return None;
+        }
+        inner.open += 1;
+        inner.opening += 1;
+        drop(inner);
+        Some(Place { pool: self.clone(), opening: true })
+    }
+
     /// Gets in line, unless a connection was put back since the last look.
     fn enqueue(
         &self,
@@ -196,7 +231,7 @@ impl Pool {
         let waiting = &self.environment.waiting;
         let mut inner = self.lock();
         if inner.waiting.is_empty()
-            && let Some(at) = inner.idle.iter().rposition(|server| server.fits(want))
+            && let Some(at) = inner.idle.iter().rposition(|server| server.fits(want, base))
         {
             return Ok(Some(inner.idle.remove(at)));
         }
@@ -244,7 +279,7 @@ impl Pool {
                 inner.idle.push(server);
                 return;
             };
-            if !server.fits(&waiter.want) {
+            if !server.fits(&waiter.want, &waiter.base) {
                 // It keeps its place in line; the place that this connection gives up is opened anew for it.
                 pool.environment.waiting.fetch_add(1, Ordering::Relaxed);
                 inner.waiting.push_front(waiter);
@@ -388,20 +423,7 @@ impl Pool {
     fn open_idle(self: &Arc<Self>) {
         let settings = self.environment.settings.load();
         let (limit, most) = self.environment.limits(self.node, &settings);
-        if !self.budget.acquire(most) {
-            return;
-        }
-        let place = {
-            let mut inner = self.lock();
-            if inner.open >= limit {
-                drop(inner);
-                return self.budget.release();
-            }
-            inner.open += 1;
-            inner.opening += 1;
-            drop(inner);
-            Place { pool: self.clone(), opening: true }
-        };
+        let Some(place) = self.place(limit, most) else { return };
         let pool = self.clone();
         tokio::spawn(async move {
             if let Ok(server) = pool.open(place, Settings::none()).await {

@@ -36,8 +36,10 @@ pub struct Server {
     /// A session has used sequences on it, so that `currval` and `lastval` would tell their values.
     pub sequences: bool,
     applied: Arc<Settings>,
-    /// Names that cannot be taken away again: what it was opened with, and custom settings, which leave an empty
-    /// string behind where there was nothing.
+    /// What it was opened with: what RESET returns to on it.
+    opened: Arc<Settings>,
+    /// Names of custom settings, which cannot be taken away again: an empty string is left behind where there was
+    /// nothing.
     sticky: Vec<Box<[u8]>>,
     pub(crate) generation: u64,
     pub(crate) expires: Instant,
@@ -73,8 +75,9 @@ impl Server {
             prepared: LruCache::new(parts.prepared),
             unnamed: None,
             sequences: false,
-            sticky: parts.base.iter().map(|(name, _)| name.into()).collect(),
-            applied: parts.base,
+            sticky: Vec::new(),
+            applied: parts.base.clone(),
+            opened: parts.base,
             generation: parts.generation,
             expires: parts.expires,
             idle_since: Instant::now(),
@@ -110,10 +113,26 @@ impl Server {
         }
     }
 
-    /// Whether it can be brought into this state.
+    /// Whether it can be brought into the state `want` of a session that began with `base`. What it was opened with
+    /// comes back with every RESET, so the session must have a value of its own to put in its place.
     #[must_use]
-    pub fn fits(&self, want: &Arc<Settings>) -> bool {
-        Arc::ptr_eq(&self.applied, want) || self.sticky.iter().all(|name| want.get(name).is_some())
+    pub fn fits(&self, want: &Arc<Settings>, base: &Arc<Settings>) -> bool {
+        Arc::ptr_eq(&self.applied, want)
+            || (self.opened.iter().all(|(name, _)| base.get(name).is_some())
+                && self.sticky.iter().all(|name| want.get(name).is_some()))
+    }
+
+    /// What is certainly in force of `current` after a RESET of anything, for a session that began with `base`: where
+    /// this connection was opened with another value than the session's, it has gone back to that one.
+    #[must_use]
+    pub fn after_reset(&self, current: &Arc<Settings>, base: &Arc<Settings>) -> Arc<Settings> {
+        if Arc::ptr_eq(&self.opened, base) || self.opened == *base {
+            return current.clone();
+        }
+        current.filtered(|name| {
+            let start = base.get(name);
+            start.is_none() || start == self.opened.get(name) || start != current.get(name)
+        })
     }
 
     /// The pool it belongs to.

@@ -28,6 +28,8 @@ pub enum PinReason {
     Seed,
     /// Server-side code that may have left state that could not be examined.
     Opaque,
+    /// A base backup, a temporary replication slot or another thing that ends only with the connection.
+    Other,
     /// `pool.mode = "session"`.
     SessionMode,
     /// A replication connection.
@@ -36,7 +38,7 @@ pub enum PinReason {
 
 impl PinReason {
     /// All reasons, for counters made in advance.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::TemporaryObject,
         Self::HoldCursor,
         Self::AdvisoryLock,
@@ -47,6 +49,7 @@ impl PinReason {
         Self::Sequence,
         Self::Seed,
         Self::Opaque,
+        Self::Other,
         Self::SessionMode,
         Self::Replication,
     ];
@@ -65,6 +68,7 @@ impl PinReason {
             Self::Sequence => "sequence",
             Self::Seed => "seed",
             Self::Opaque => "opaque",
+            Self::Other => "other-state",
             Self::SessionMode => "session-mode",
             Self::Replication => "replication",
         }

@@ -453,6 +453,7 @@ impl Session {
                 self.state.done(statement, &calls.unwrap_or_default(), tag);
             }
         }
+        link.reset |= statement.command.resets() || statement.settings.iter().any(|call| call.resets());
         match &statement.command {
             Command::Discard(Discard::All) => {
                 link.server.prepared.clear();

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use bytes::BytesMut;
@@ -54,7 +55,9 @@ impl Session {
             let server = self.checkout(node, replica).await?;
             self.attach(server, replica).await?;
         }
-        if effects.contains(Effects::SEQUENCE_ASK)
+        let asks = effects.contains(Effects::SEQUENCE_ASK)
+            || effects.contains(Effects::SEQUENCE_USE) && self.users.asks_sequences.load(Ordering::Relaxed);
+        if asks
             && let Some(link) = &mut self.link
             && link.foreign_sequences
         {
@@ -108,7 +111,7 @@ impl Session {
     async fn checkout(&mut self, node: NodeId, replica: bool) -> Result<Box<Server>, NoLink> {
         let gone = || NoLink::from(CheckoutError::NoNode.to_pg());
         let pool = self.users.pool(node).ok_or_else(gone)?.clone();
-        if let Some(server) = pool.try_take(self.state.settings.current()) {
+        if let Some(server) = pool.try_take(self.state.settings.current(), self.state.settings.base()) {
             return Ok(server);
         }
         self.handle.set_state(ClientState::Waiting);
@@ -187,8 +190,10 @@ impl Session {
         match (relayed, fault) {
             (Relayed::Answered, None) => Ok(()),
             (_, Some(frame)) => {
+                let replica = self.link.as_ref().filter(|link| link.replica).map(|link| link.server.node);
                 self.detach();
-                Err(NoLink::Failed(as_error(&frame)))
+                // A role or schema may not have been replayed there yet.
+                Err(replica.map_or_else(|| NoLink::Failed(as_error(&frame)), NoLink::Elsewhere))
             }
             (Relayed::Broken(why), None) => {
                 let node = self.link.as_ref().map(|link| (link.server.node, link.replica));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::{Buf, Bytes};
-use pgsplit_pool::Settings;
+use pgsplit_pool::{Replay, Settings};
 use pgsplit_route::PinReason;
 use pgsplit_sql::Effects;
 use pgsplit_wire::{Status, build};
@@ -58,7 +58,8 @@ impl Session {
         else {
             return Ok(());
         };
-        if link.status != Status::Idle {
+        let idle = link.status == Status::Idle;
+        if !idle && !(link.reset && link.status == Status::Transaction) {
             return Ok(());
         }
         self.handle.set_running(None);
@@ -67,6 +68,10 @@ impl Session {
             let cancel = link.server.cancel.clone();
             cancel.wait().await;
             self.settle_cancel().await?;
+        }
+        let restores = self.restore_start_up();
+        if !idle {
+            return if restores { self.settle_quietly().await } else { Ok(()) };
         }
         let Some(link) = &mut self.link else { return Ok(()) };
         let litter = std::mem::take(&mut link.litter);
@@ -79,21 +84,32 @@ impl Session {
         }
         let effects = std::mem::replace(&mut self.state.effects, Effects::NONE);
         if std::mem::take(&mut self.discarded) {
-            let kept = self
-                .state
-                .pin
-                .filter(|pin| matches!(pin, PinReason::SessionMode | PinReason::Load | PinReason::Seed));
+            let kept = self.state.pin.filter(|pin| {
+                matches!(pin, PinReason::SessionMode | PinReason::Load | PinReason::Seed | PinReason::Other)
+            });
             self.pin(kept);
         }
         let pinned = self.state.pin.is_some();
         if effects.intersects(ASK) || (pinned && effects.intersects(Effects::MAY_END_STATE)) {
             self.examine(effects).await?;
-        } else if !litter.is_empty() {
+        } else if restores || !litter.is_empty() {
             self.settle_quietly().await?;
         }
         self.pin_for_good(effects);
         self.release();
         Ok(())
+    }
+
+    /// A RESET goes back to what the connection was opened with: where that is not what the session began with, the
+    /// session's own values are set again. Whether there are any.
+    fn restore_start_up(&mut self) -> bool {
+        let Some(link) = self.link.as_mut().filter(|link| link.reset) else { return false };
+        link.reset = false;
+        let (want, base) = (self.state.settings.current(), self.state.settings.base());
+        let replay = Replay::between(&link.server.after_reset(want, base), want);
+        let texts = replay.map(|replay| replay.texts).unwrap_or_default();
+        texts.iter().for_each(|text| link.query(text, To::Session));
+        !texts.is_empty()
     }
 
     /// An empty round trip, in which an idle server takes a cancel's signal and forgets it.
@@ -114,6 +130,8 @@ impl Session {
             PinReason::Seed
         } else if effects.contains(Effects::SETTING_OPAQUE) {
             PinReason::Setting
+        } else if effects.contains(Effects::OTHER_STATE) {
+            PinReason::Other
         } else if sequences && self.link.as_ref().is_some_and(|link| link.server.sequences) {
             PinReason::Sequence
         } else {
@@ -160,7 +178,9 @@ impl Session {
                 name,
                 b"', pg_catalog.current_setting('",
                 name,
-                b"', true)",
+                b"', true) WHERE pg_catalog.current_setting('",
+                name,
+                b"', true) IS NOT NULL",
             ];
             parts.iter().for_each(|part| question.extend_from_slice(part));
         }
@@ -205,10 +225,6 @@ impl Session {
         let current = self.state.settings.current().clone();
         let mut next: Vec<(&[u8], &[u8])> = current.iter().filter(|(name, _)| is_unlisted(name)).collect();
         for (name, value) in &found.settings {
-            // A custom setting that nobody has set, or that was rolled back, is an empty string at most.
-            if is_unlisted(name) && value.is_empty() && current.get(name).is_none() {
-                continue;
-            }
             let known = current.get(name).filter(|known| known.eq_ignore_ascii_case(value));
             next.push((name, known.unwrap_or(value)));
         }

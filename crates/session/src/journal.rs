@@ -72,6 +72,7 @@ impl Journal {
         if self.current.get(name) == Some(value) {
             return;
         }
+        self.know(name);
         if name == b"session_authorization" {
             self.current = self.current.without(b"role");
         }
@@ -79,6 +80,20 @@ impl Journal {
             b"role" if value.eq_ignore_ascii_case(b"none") => self.current.without(name),
             _ => self.current.with(name, value),
         };
+    }
+
+    /// A custom name that was set, be it for a transaction that is rolled back, leaves an empty string behind where
+    /// there was nothing (`define_custom_variable` in guc.c).
+    pub(crate) fn know(&mut self, name: &[u8]) {
+        if !name.contains(&b'.') || self.committed.get(name).is_some() {
+            return;
+        }
+        let savepoints = self.savepoints.iter_mut().map(|(_, then)| then);
+        for then in savepoints.chain([&mut self.current, &mut self.committed]) {
+            if then.get(name).is_none() {
+                *then = then.with(name, b"");
+            }
+        }
     }
 
     /// RESET, and SET … TO DEFAULT.
@@ -200,6 +215,22 @@ mod tests {
         assert_eq!(value(&journal, "work_mem"), Some(&b"2MB"[..]));
         journal.rollback();
         assert_eq!(value(&journal, "work_mem"), Some(&b"1MB"[..]));
+    }
+
+    #[test]
+    fn custom_names_leave_an_empty_string_behind() {
+        let mut journal = journal();
+        journal.savepoint("a");
+        journal.set(b"app.tenant", b"7");
+        journal.know(b"app.other");
+        journal.know(b"work_mem");
+        journal.rollback_to("a");
+        assert_eq!(value(&journal, "app.tenant"), Some(&b""[..]));
+        journal.set(b"app.tenant", b"8");
+        journal.rollback();
+        assert_eq!(value(&journal, "app.tenant"), Some(&b""[..]));
+        assert_eq!(value(&journal, "app.other"), Some(&b""[..]));
+        assert_eq!(value(&journal, "work_mem"), None);
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub(crate) struct Link {
     pub held: Held,
     /// What the client had been told before an answer was held back that tells it of changes.
     pub told_before: Option<Arc<Params>>,
+    /// Something was reset: where the connection was opened with other settings than the session, those are in force.
+    pub reset: bool,
     /// A message that was sent on the session's behalf failed: the ErrorResponse.
     pub fault: Option<Bytes>,
     /// Statements under the client's own names, to be closed when the unit has ended.
@@ -166,6 +168,7 @@ impl Link {
             pass_shown: false,
             held: Held::No,
             told_before: None,
+            reset: false,
             fault: None,
             litter: Vec::new(),
             changed: false,

@@ -170,7 +170,7 @@ impl Session {
                     Poll::Pending => break,
                 }
             }
-            if self.client.is_tls() && self.client.poll_flush(cx).is_ready_and(|flushed| flushed.is_err()) {
+            if self.client.is_tls() && matches!(self.client.poll_flush(cx), Poll::Ready(Err(_))) {
                 return Err(End::Client);
             }
         }
@@ -230,24 +230,10 @@ fn poll_send(cx: &mut Context<'_>, link: &mut Link) -> io::Result<()> {
             Poll::Pending => return Ok(()),
         }
     }
-    if link.server.stream.is_tls() {
-        if let Poll::Ready(flushed) = link.server.stream.poll_flush(cx) {
-            flushed?;
-        }
+    if link.server.stream.is_tls()
+        && let Poll::Ready(flushed) = link.server.stream.poll_flush(cx)
+    {
+        flushed?;
     }
     Ok(())
-}
-
-/// `Poll` has no such method of its own.
-trait ReadyAnd<T> {
-    fn is_ready_and(self, test: impl FnOnce(T) -> bool) -> bool;
-}
-
-impl<T> ReadyAnd<T> for Poll<T> {
-    fn is_ready_and(self, test: impl FnOnce(T) -> bool) -> bool {
-        match self {
-            Poll::Ready(value) => test(value),
-            Poll::Pending => false,
-        }
-    }
 }

@@ -96,15 +96,17 @@ impl State {
 
     /// A statement has been carried out: takes over what it changed. `tag` is its CommandComplete.
     pub(crate) fn done(&mut self, statement: &Statement, calls: &[BoundCall], tag: &[u8]) {
-        for call in calls.iter().filter(|call| !call.local) {
+        for call in calls {
             match &call.value {
-                Some(value) => self.settings.set(&call.name, value),
+                _ if call.local => self.settings.know(&call.name),
+                Some(value) => self.assign(&call.name, value),
                 None => self.settings.reset(&call.name),
             }
         }
         let rolled_back = tag.starts_with(b"ROLLBACK");
         match &statement.command {
             Command::Set { local: false, name, value } => self.set(name, value),
+            Command::Set { local: true, name, .. } => self.settings.know(name.as_bytes()),
             Command::SetSessionCharacteristics(modes) => self.characteristics(*modes),
             Command::Reset(name) => self.settings.reset(name.as_bytes()),
             Command::ResetAll => self.settings.reset_all(),
@@ -134,10 +136,23 @@ impl State {
 
     fn set(&mut self, name: &str, value: &SetValue) {
         match value {
-            SetValue::Value(value) => self.settings.set(name.as_bytes(), value.as_bytes()),
+            SetValue::Value(value) => self.assign(name.as_bytes(), value.as_bytes()),
             SetValue::Default => self.settings.reset(name.as_bytes()),
             // The name is known, so the server can be asked for the value.
             SetValue::FromCurrent | SetValue::Opaque => self.effects |= Effects::OPAQUE,
+        }
+    }
+
+    fn assign(&mut self, name: &[u8], value: &[u8]) {
+        match name {
+            // They belong to the transaction, or are no setting that could be restored.
+            b"transaction_isolation" | b"transaction_read_only" | b"transaction_deferrable" | b"seed" => {}
+            b"datestyle" => {
+                let before = self.settings.current().get(name).or_else(|| self.told.get(b"DateStyle"));
+                let whole = date_style(before.unwrap_or_default(), value);
+                self.settings.set(name, &whole);
+            }
+            _ => self.settings.set(name, value),
         }
     }
 
@@ -178,6 +193,33 @@ impl State {
     }
 }
 
+/// DateStyle has two parts, style and order of fields; a value that names only one leaves the other as it was
+/// (`check_datestyle` in variable.c).
+fn date_style(before: &[u8], value: &[u8]) -> Vec<u8> {
+    let (mut style, mut order) = (None, None);
+    let words = |text: &[u8]| -> Vec<Vec<u8>> {
+        let words = text.split(|b| *b == b',').map(|word| word.trim_ascii().to_ascii_lowercase());
+        words.filter(|word| !word.is_empty()).collect()
+    };
+    let known = words(value);
+    for word in &known {
+        let is = |prefixes: &[&[u8]]| prefixes.iter().any(|prefix| word.starts_with(prefix));
+        if is(&[b"iso", b"sql", b"postgres", b"german"]) {
+            style = Some(word.clone());
+        } else if is(&[b"ymd", b"dmy", b"euro", b"mdy", b"us", b"noneuro"]) {
+            order = Some(word.clone());
+        } else {
+            // DEFAULT, or what the server knows better: it stands for both.
+            return value.to_vec();
+        }
+    }
+    let before = words(before);
+    let german = style.as_ref().is_some_and(|style| style.starts_with(b"german"));
+    let order = order.or_else(|| if german { Some(b"dmy".to_vec()) } else { before.get(1).cloned() });
+    let parts = [style.or_else(|| before.first().cloned()), order];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(&b", "[..])
+}
+
 /// Encodings of clients in which a byte of a longer character may look like a quote or a backslash.
 const UNREADABLE: [&[u8]; 8] =
     [b"SJIS", b"BIG5", b"GBK", b"UHC", b"GB18030", b"JOHAB", b"SHIFT_JIS_2004", b"SHIFTJIS"];
@@ -187,4 +229,21 @@ fn is_unreadable(params: &Params) -> bool {
         || params
             .get(b"client_encoding")
             .is_some_and(|name| UNREADABLE.iter().any(|known| known.eq_ignore_ascii_case(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_style_keeps_the_part_that_is_not_named() {
+        let style = |before: &str, value: &str| {
+            String::from_utf8(date_style(before.as_bytes(), value.as_bytes())).unwrap()
+        };
+        assert_eq!(style("ISO, MDY", "SQL"), "sql, mdy");
+        assert_eq!(style("SQL, MDY", "DMY"), "sql, dmy");
+        assert_eq!(style("ISO, MDY", "German"), "german, dmy");
+        assert_eq!(style("ISO, MDY", "Postgres, European"), "postgres, european");
+        assert_eq!(style("ISO, MDY", "default"), "default");
+    }
 }

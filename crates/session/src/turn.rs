@@ -153,9 +153,7 @@ impl Session {
                     "terminating connection due to administrator command",
                 ))));
             }
-            match self.poll_relay(cx, true) {
-                other => other,
-            }
+            self.poll_relay(cx, true)
         })
         .await?;
         match relayed {
@@ -274,33 +272,31 @@ impl Session {
                 None => Ok(None),
             };
         }
-        loop {
-            let relayed = self.relay_in_time().await?;
-            let Some(link) = &mut self.link else { return Ok(None) };
-            match relayed {
-                Relayed::Answered if link.fault.is_some() => {
-                    let why = "the session's settings could not be restored on a server connection";
-                    self.detach();
-                    return Err(PgError::fatal(sqlstate::RESOLUTION_UNKNOWN, why).into());
-                }
-                Relayed::Answered => match link.held {
-                    Held::Again(again) => {
-                        self.detach_for_retry();
-                        return Ok(Some(again));
-                    }
-                    _ => return Ok(None),
-                },
-                Relayed::Client => return Ok(None),
-                Relayed::Broken(_) if link.held != Held::No => {
-                    if let Some(mut link) = self.link.take() {
-                        self.unsay(&mut link);
-                    }
-                    Metrics::count(&self.shared.metrics.broken);
-                    self.detach();
-                    return Ok(Some(Again::AnotherReplica));
-                }
-                Relayed::Broken(why) => return Err(self.lost(&why)),
+        let relayed = self.relay_in_time().await?;
+        let Some(link) = &mut self.link else { return Ok(None) };
+        match relayed {
+            Relayed::Answered if link.fault.is_some() => {
+                let why = "the session's settings could not be restored on a server connection";
+                self.detach();
+                Err(PgError::fatal(sqlstate::RESOLUTION_UNKNOWN, why).into())
             }
+            Relayed::Answered => match link.held {
+                Held::Again(again) => {
+                    self.detach_for_retry();
+                    Ok(Some(again))
+                }
+                _ => Ok(None),
+            },
+            Relayed::Client => Ok(None),
+            Relayed::Broken(_) if link.held != Held::No => {
+                if let Some(mut link) = self.link.take() {
+                    self.unsay(&mut link);
+                }
+                Metrics::count(&self.shared.metrics.broken);
+                self.detach();
+                Ok(Some(Again::AnotherReplica))
+            }
+            Relayed::Broken(why) => Err(self.lost(&why)),
         }
     }
 
@@ -397,10 +393,11 @@ impl Session {
             }
         }
         // In the extended protocol the server answers when the client's Sync comes.
-        if !self.open && self.link.as_ref().is_some_and(|link| !link.is_quiet()) {
-            if let Relayed::Broken(why) = self.relay(false).await? {
-                return Err(self.lost(&why));
-            }
+        if !self.open
+            && self.link.as_ref().is_some_and(|link| !link.is_quiet())
+            && let Relayed::Broken(why) = self.relay(false).await?
+        {
+            return Err(self.lost(&why));
         }
         self.clean_up().await
     }

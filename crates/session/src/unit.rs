@@ -49,6 +49,9 @@ pub(crate) fn next_unit(
         };
         let length = frame.bytes.len();
         match frame.tag {
+            b'S' | b'H' if !frame.body.is_empty() => {
+                return Err(FrameError::Body("trailing data in Sync or Flush"));
+            }
             b'S' => return Ok(Some(finish(scanned, BatchEnd::Sync, length))),
             b'H' => return Ok(Some(finish(scanned, BatchEnd::Flush, length))),
             b'P' | b'B' | b'D' | b'E' | b'C' => *scanned += length,
@@ -103,6 +106,64 @@ mod tests {
             [Unit::Batch(13, BatchEnd::More), Unit::Query(6), Unit::Stray(8), Unit::Terminate]
         );
         assert_eq!(units(&frame(b'P', 8)[..9]), []);
+    }
+
+    /// Cuts bytes that arrive in pieces; what is cut off, and the units.
+    fn cut(pieces: &[Vec<u8>]) -> Result<(Vec<u8>, Vec<Unit>), FrameError> {
+        let (mut inbox, mut scanned, mut taken, mut units) = (Vec::new(), 0, Vec::new(), Vec::new());
+        for piece in pieces {
+            inbox.extend_from_slice(piece);
+            while let Some(unit) = next_unit(&inbox, &mut scanned, Limits::default())? {
+                let length = match unit {
+                    Unit::Query(n) | Unit::Function(n) | Unit::Stray(n) | Unit::Batch(n, _) => n,
+                    Unit::Terminate | Unit::Unexpected(_) => return Ok((taken, units)),
+                };
+                taken.extend(inbox.drain(..length));
+                units.push(unit);
+            }
+            assert!(scanned <= inbox.len());
+        }
+        Ok((taken, units))
+    }
+
+    fn pieces(bytes: &[u8], cuts: &[usize]) -> Vec<Vec<u8>> {
+        let mut rest = bytes;
+        let mut pieces = Vec::new();
+        for cut in cuts {
+            let (head, tail) = rest.split_at(*cut.min(&rest.len()));
+            pieces.push(head.to_vec());
+            rest = tail;
+        }
+        pieces.push(rest.to_vec());
+        pieces
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_cut_or_refused(
+            bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200),
+            cuts in proptest::collection::vec(0_usize..40, 0..20),
+        ) {
+            if let Ok((taken, _)) = cut(&pieces(&bytes, &cuts)) {
+                assert!(bytes.starts_with(&taken));
+            }
+        }
+
+        #[test]
+        fn messages_are_cut_alike_however_they_arrive(
+            messages in proptest::collection::vec((proptest::sample::select(&b"QPBDECHSFdcf"[..]), 0_usize..50), 0..40),
+            cuts in proptest::collection::vec(0_usize..80, 0..40),
+        ) {
+            let empty = |tag| matches!(tag, b'S' | b'H');
+            let bytes: Vec<u8> = messages
+                .iter()
+                .flat_map(|(tag, body)| frame(*tag, if empty(*tag) { 0 } else { *body }))
+                .chain(frame(b'S', 0))
+                .collect();
+            let whole = cut(&[bytes.clone()]).unwrap();
+            assert_eq!(whole.0, bytes);
+            assert_eq!(cut(&pieces(&bytes, &cuts)).unwrap(), whole);
+        }
     }
 
     #[test]

@@ -15,11 +15,12 @@ pub(crate) fn judge(world: &mut World, case: &Case, protocol: Protocol) -> Optio
     let (proxied, found) = lines(world, case, protocol, Side::Proxied);
     for ((step, expected), found) in case.0.iter().zip(&found) {
         let expected = protocol.part(expected);
-        if expected != "*" && expected != found {
+        if expected != found {
             wrong.push(format!("  went to [{found}] instead of [{expected}]: {}", step.text()));
         }
     }
     wrong.extend(transcript::difference(&direct, &proxied));
+    wrong.extend(world.new_refusals());
     wrong.extend(world.left_behind());
     wrong.extend(world.difference_of_data());
     (!wrong.is_empty()).then(|| format!("{protocol:?}: {}\n{}", case.name(), wrong.join("\n")))

@@ -1,7 +1,7 @@
 //! Tables that a standby does not have or sees differently, and the values of sequences that a session remembers.
 
 use crate::case::Step::Sql;
-use crate::case::{DDL, FUNCTION, Kind, LOCAL, PINNED, READ, RELATION, SESSION, TRANSACTION, WRITE};
+use crate::case::{DDL, FUNCTION, Kind, LOCAL, PINNED, READ, RELATION, TRANSACTION, WRITE};
 
 pub(crate) fn kinds() -> Vec<Kind> {
     vec![temporary(), unlogged(), foreign()]

@@ -51,7 +51,7 @@ pub(crate) struct World {
     replicas: Vec<RawClient>,
     data: [RawClient; 2],
     fresh_from: u32,
-    /// Differences that were reported already.
+    /// What was reported already.
     reported: BTreeSet<String>,
     cluster: Cluster,
 }
@@ -148,14 +148,16 @@ impl World {
         (!new.is_empty()).then(|| format!("  the data differ:\n{}", new.join("\n")))
     }
 
-    /// Lines in the replicas' logs that say that something did not belong there.
-    pub(crate) fn refusals_of_replicas(&self) -> Vec<String> {
+    /// New lines in the replicas' logs that say that something did not belong there.
+    pub(crate) fn new_refusals(&mut self) -> Option<String> {
         let refusal = |line: &&str| {
             let words = ["read-only transaction", "during recovery", "in progress", "hot standby mode"];
             line.contains("ERROR") && words.iter().any(|word| line.contains(word))
         };
         let logs: Vec<_> = self.cluster.nodes().iter().skip(1).map(pgsplit_testkit::Node::log).collect();
-        logs.iter().flat_map(|log| log.lines().filter(refusal)).map(str::to_owned).collect()
+        let all: Vec<_> = logs.iter().flat_map(|log| log.lines().filter(refusal)).collect();
+        let new: Vec<_> = all.into_iter().filter(|line| self.reported.insert((*line).to_owned())).collect();
+        (!new.is_empty()).then(|| format!("  a replica was sent what it refuses: {new:?}"))
     }
 }
 

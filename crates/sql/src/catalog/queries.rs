@@ -138,12 +138,13 @@ with part (oid, id) as (
          coalesce(p.ids, '{}') as parts, coalesce(f.ids, '{}') as functions
   from pg_catalog.pg_type t join pg_catalog.pg_namespace n on n.oid = t.typnamespace
   left join parts p on p.oid = t.oid left join functions f on f.oid = t.oid
-  where t.oid >= 16384 and t.typtype in ('b', 'c', 'd', 'r') and t.typcategory <> 'A'
+  where t.oid >= 16384 and t.typtype in ('b', 'c', 'd', 'e', 'r') and t.typcategory <> 'A'
     and n.nspname !~ '^pg_(temp|toast_temp)_'
 )
 select k.oid::int8, k.nspname::text, k.typname::text, k.typrelid::int8, k.parts, k.functions
 from known k
 where k.parts <> '{}' or k.functions <> '{}' or k.typrelid = 0
+   or exists (select from pg_catalog.pg_cast c where k.oid in (c.castsource, c.casttarget) and c.castfunc >= 16384)
 order by k.oid";
 
 /// One row of [`super::SupportRow`] a function behind a btree or hash operator class of a user or an extension.
