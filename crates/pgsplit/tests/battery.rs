@@ -7,6 +7,8 @@
 //! anything that writes or leaves something behind. `BATTERY=copy` in the environment runs only the kinds and texts
 //! that contain the word.
 
+#![allow(clippy::unwrap_used, reason = "a failed test panics, also in its helper functions")]
+
 #[path = "battery/case.rs"]
 mod case;
 #[path = "battery/copy_explain.rs"]
@@ -17,6 +19,8 @@ mod functions;
 mod messages;
 #[path = "battery/names.rs"]
 mod names;
+#[path = "battery/reached.rs"]
+mod reached;
 #[path = "battery/reads.rs"]
 mod reads;
 #[path = "battery/run.rs"]
@@ -25,6 +29,8 @@ mod run;
 mod session;
 #[path = "battery/tables.rs"]
 mod tables;
+#[path = "battery/transactions.rs"]
+mod transactions;
 #[path = "battery/transcript.rs"]
 mod transcript;
 #[path = "battery/world.rs"]
@@ -37,41 +43,21 @@ use world::World;
 
 /// All kinds of statements.
 fn kinds() -> Vec<Kind> {
-    let files: [fn() -> Vec<Kind>; 9] = [
+    let files: [fn() -> Vec<Kind>; 11] = [
         reads::kinds,
         writes::kinds,
         functions::kinds,
+        reached::kinds,
         copy_explain::kinds,
         messages::kinds,
         session::kinds,
+        transactions::kinds,
         tables::kinds,
         names::kinds,
         || vec![tables::sequences()],
     ];
     files.into_iter().flat_map(|file| file()).collect()
 }
-
-/// Cases that fail for a reason that is known: the first statement's text, and why. They stay out of the verdict, and
-/// one that passes must leave the list.
-const KNOWN: &[(&str, &str)] = &[
-    ("SELECT 1::pair", COMPOSITE_CAST),
-    ("SELECT CAST(2 AS public.pair)", COMPOSITE_CAST),
-    ("SELECT (ROW(1, 2)::pair)::text", COMPOSITE_CAST),
-    ("SELECT ARRAY[4, 5]::pair[]", COMPOSITE_CAST),
-    ("SELECT * FROM crosstab('SELECT 1, 1, put(''crosstab'')') AS x(a int, b int)", STRING_IN_EXTENSION),
-    (
-        "SELECT * FROM crosstab('SELECT 1, 1, pg_try_advisory_xact_lock(7003)::int') AS x(a int, b int)",
-        STRING_IN_EXTENSION,
-    ),
-    (
-        "SELECT * FROM crosstab('SELECT 1, 1, 5', 'SELECT put(''categories'') * 0 + 1') AS x(a int, b int)",
-        STRING_IN_EXTENSION,
-    ),
-    ("SELECT * FROM connectby('v_put', 'id', 'n', '1', 0) AS x(a int, b int, c int)", STRING_IN_EXTENSION),
-];
-
-const COMPOSITE_CAST: &str = "the catalog has no casts of composite types: a replica refuses it, and the primary runs it";
-const STRING_IN_EXTENSION: &str = "functions in C of an extension are trusted, also those that run SQL from a string";
 
 #[test]
 fn the_battery_is_as_large_as_it_should_be() {
@@ -85,26 +71,18 @@ fn the_battery_is_as_large_as_it_should_be() {
 #[test]
 fn answers_data_and_targets_are_as_expected() {
     let mut world = World::start();
-    let (mut run, mut failures, mut cured) = (0, Vec::new(), Vec::new());
+    let (mut run, mut failed) = (0, Vec::new());
     for kind in kinds() {
         for case in kind.cases().into_iter().filter(|case| wanted(&kind, case)) {
-            let known = KNOWN.iter().any(|(text, _)| *text == case.name());
-            let reports: Vec<String> =
-                [Protocol::Simple, Protocol::Extended].map(|p| run::judge(&mut world, &case, p)).into_iter().flatten().collect();
+            let reports = [Protocol::Simple, Protocol::Extended].map(|p| run::judge(&mut world, &case, p));
+            let reports: Vec<_> = reports.into_iter().flatten().collect();
             run += 1;
-            match (known, reports.is_empty()) {
-                (false, false) => failures.push(format!("[{}]\n{}", kind.name, reports.join("\n"))),
-                (true, true) => cured.push(case.name()),
-                _ => {}
+            if !reports.is_empty() {
+                failed.push(format!("[{}]\n{}", kind.name, reports.join("\n")));
             }
         }
     }
-    println!("{run} cases, {} failed", failures.len());
-    assert!(failures.is_empty(), "{} of {run} cases failed\n\n{}", failures.len(), failures.join("\n"));
-    for (text, why) in KNOWN {
-        println!("known to fail: {text}: {why}");
-    }
-    assert!(cured.is_empty(), "listed as known failures, but they pass: {cured:#?}");
+    assert!(failed.is_empty(), "{} of {run} cases failed\n\n{}", failed.len(), failed.join("\n"));
 }
 
 /// Whether the environment asks for this case, or for none in particular.

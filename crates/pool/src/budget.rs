@@ -46,8 +46,8 @@ impl Budget {
         self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).is_ok()
     }
 
-    /// Gives a place back and lets the pools that wait for one grow. All of them are asked, in turn: the clients of the
-    /// first may have given up. Those that find no room get in line again.
+    /// Gives a place back and lets the pools that wait for one grow. They are asked in turn, until one finds no room (it
+    /// gets in line again): the clients of the first may have given up.
     pub(crate) fn release(&self) {
         self.open.fetch_sub(1, Ordering::AcqRel);
         for _ in 0..self.starved_count.load(Ordering::Acquire) {
@@ -58,15 +58,11 @@ impl Budget {
         }
     }
 
-    /// Notes that a pool waits for a place; one that has just been asked keeps its turn.
-    pub(crate) fn starve(&self, pool: Weak<Pool>, again: bool) {
+    /// Notes that a pool waits for a place.
+    pub(crate) fn starve(&self, pool: Weak<Pool>) {
         let mut lists = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         if !lists.starved.iter().any(|known| known.ptr_eq(&pool)) {
-            if again {
-                lists.starved.push_front(pool);
-            } else {
-                lists.starved.push_back(pool);
-            }
+            lists.starved.push_back(pool);
             self.starved_count.store(lists.starved.len(), Ordering::Release);
         }
     }

@@ -186,7 +186,7 @@ impl Pool {
     }
 
     /// A connection opened just now with the settings `base`, for what only a login can tell. Where there is no room, one
-    /// that came free is closed for it.
+    /// that comes free is closed for it, unless exactly these settings are in force on it.
     ///
     /// # Errors
     /// As [`Pool::take`], or the new one could not be opened.
@@ -195,10 +195,15 @@ impl Pool {
         let (limit, most) = self.environment.limits(self.node, &settings);
         let mut place = self.place(limit, most);
         if place.is_none() {
-            drop(self.take(base, base).await?);
+            let server = self.take(base, base).await?;
+            if **server.applied() == **base {
+                return Ok(server);
+            }
+            drop(server);
             place = self.place(limit, most);
         }
-        let mut server = self.open(place.ok_or(CheckoutError::Timeout)?, base.clone()).await?;
+        let place = place.ok_or(CheckoutError::Timeout)?;
+        let mut server = self.open(place, base.clone()).await.map_err(|(error, _)| error)?;
         server.set_busy(true);
         Ok(server)
     }
@@ -268,8 +273,13 @@ impl Pool {
         if !fresh || Instant::now() >= server.expires {
             return;
         }
+        let (limit, _) = pool.environment.limits(pool.node, &pool.environment.settings.load());
         loop {
             let mut inner = pool.lock();
+            if inner.open > limit {
+                drop(inner);
+                return;
+            }
             let Some(waiter) = pool.next_waiter(&mut inner) else {
                 if pool.budget.is_short() {
                     drop(inner);
@@ -295,20 +305,20 @@ impl Pool {
         }
     }
 
-    /// Opens connections for those that wait, as far as there is room.
-    pub(crate) fn grow(self: &Arc<Self>) {
+    /// Opens connections for those that wait, as far as there is room. False when the node has none for this pool.
+    pub(crate) fn grow(self: &Arc<Self>) -> bool {
         let settings = self.environment.settings.load();
         let (limit, most) = self.environment.limits(self.node, &settings);
         loop {
-            let Some(evicted) = self.wants_another(limit) else { return };
+            let Some(evicted) = self.wants_another(limit) else { return true };
             drop(evicted);
             if !self.budget.acquire(most) {
                 self.budget.starve(Arc::downgrade(self));
-                return;
+                return false;
             }
             let Some((place, base)) = self.reserve(limit) else {
                 self.budget.release();
-                return;
+                return true;
             };
             tokio::spawn(Self::open_for_waiter(place, base));
         }
@@ -344,22 +354,28 @@ impl Pool {
         let pool = place.pool.clone();
         match pool.open(place, base).await {
             Ok(server) => Self::put(server),
-            Err(error) => {
+            Err((error, place)) => {
                 let waiter = pool.next_waiter(&mut pool.lock());
                 if let Some(waiter) = waiter {
                     let _ = waiter.hand.send(Err(error));
                 }
+                // Only now: whoever waits still is opened for as soon as the place is given back.
+                drop(place);
             }
         }
     }
 
     /// Opens one connection in a place that is already counted.
-    async fn open(self: &Arc<Self>, place: Place, base: Arc<Settings>) -> Result<Box<Server>, OpenError> {
+    async fn open(
+        self: &Arc<Self>,
+        place: Place,
+        base: Arc<Settings>,
+    ) -> Result<Box<Server>, (OpenError, Place)> {
         let environment = &self.environment;
-        let gone = || OpenError::Protocol { node: String::new(), why: "the pool is gone" };
-        let users = self.users.upgrade().ok_or_else(gone)?;
         let view = environment.view.load_full();
-        let node = view.node(self.node).ok_or_else(gone)?;
+        let (Some(users), Some(node)) = (self.users.upgrade(), view.node(self.node)) else {
+            return Err((OpenError::Protocol { node: String::new(), why: "the pool is gone" }, place));
+        };
         match login::open(environment, &users, node, view.generation, base).await {
             Ok(parts) => {
                 Metrics::count(&environment.metrics.opened);
@@ -370,7 +386,7 @@ impl Pool {
                 if error.is_node_failure() {
                     environment.report.node_failed(self.node, &error);
                 }
-                Err(error)
+                Err((error, place))
             }
         }
     }
@@ -389,22 +405,26 @@ impl Pool {
         oldest.is_some()
     }
 
-    /// Closes what is idle for too long, too old, of an older generation, or has ended by itself. Opens up to
-    /// `min_idle`.
+    /// Closes what is idle for too long, too old, of an older generation, above the limit, or has ended by itself. Opens
+    /// up to `min_idle`.
     pub(crate) fn tidy(self: &Arc<Self>, generation: u64, idle_timeout: Option<Duration>, min_idle: usize) {
         let now = Instant::now();
+        let (limit, _) = self.environment.limits(self.node, &self.environment.settings.load());
         let mut closing = Vec::new();
         let missing = {
             let mut inner = self.lock();
             let mut kept = Vec::with_capacity(inner.idle.len());
             let mut spare = inner.open.saturating_sub(min_idle);
+            // A reload, or a change of role, may have lowered the limit.
+            let mut surplus = inner.open.saturating_sub(limit);
             for mut server in inner.idle.drain(..) {
                 let dead = server.generation != generation
                     || now >= server.expires
                     || server.stream.is_readable_hint();
                 let stale = idle_timeout.is_some_and(|most| now - server.idle_since >= most) && spare > 0;
-                if dead || stale {
+                if dead || stale || surplus > 0 {
                     spare = spare.saturating_sub(1);
+                    surplus = surplus.saturating_sub(1);
                     closing.push(server);
                 } else {
                     kept.push(server);

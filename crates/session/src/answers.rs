@@ -8,12 +8,12 @@ use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use pgsplit_pool::Params;
-use pgsplit_sql::command::Discard;
+use pgsplit_sql::command::{Discard, SetValue};
 use pgsplit_sql::{Command, Effects};
 use pgsplit_wire::backend::{Fields, command_tag, parameter, ready};
 use pgsplit_wire::{HEADER, Header, Status};
 
-use crate::link::{Held, Link, Owed, To, Undo, What};
+use crate::link::{Held, Link, Owed, To, UNKNOWN, Undo, What};
 use crate::retry::again;
 use crate::session::Session;
 use crate::stale::shape;
@@ -216,8 +216,10 @@ impl Session {
                 Ok(shown)
             }
             b'I' => {
-                if let Some(Owed { what: What::Execute { .. }, .. }) = link.owed.front() {
-                    link.owed.pop_front();
+                match link.owed.front_mut() {
+                    Some(Owed { what: What::Execute { .. }, .. }) => drop(link.owed.pop_front()),
+                    Some(Owed { what: What::Probe { marked, .. }, .. }) => *marked = true,
+                    _ => {}
                 }
                 Ok(shown)
             }
@@ -282,6 +284,25 @@ impl Session {
         Ok(shown)
     }
 
+    /// ReadyForQuery while it is found out whether the server has taken the Syncs behind a failed COPY for part of the
+    /// data. If it has not, they are answered.
+    fn probed(&mut self, link: &mut Link, status: Status) {
+        let Some(Owed { what: What::Probe { syncs, marked }, .. }) = link.owed.front_mut() else { return };
+        if !*marked {
+            *syncs += 1;
+            return;
+        }
+        // One was ours.
+        let answered = syncs.saturating_sub(1);
+        link.owed.pop_front();
+        for _ in 0..answered {
+            self.skipping = false;
+            self.open = false;
+            self.client_ready(link, status);
+            pgsplit_wire::build::ready(&mut self.outbox, status);
+        }
+    }
+
     /// PortalSuspended: some rows came, and with them what the statement's functions set.
     fn on_suspended(&mut self, link: &mut Link, shown: Fate) -> Result<Fate, OutOfStep> {
         let Some(Owed { what: What::Execute { portal }, .. }) = link.owed.pop_front() else {
@@ -305,12 +326,10 @@ impl Session {
                 link.owed.pop_front();
                 to
             }
-            // A COPY failed before the server looked for data: the Sync behind it was no part of the data.
-            None if link.doubtful_syncs > 0 => {
-                link.doubtful_syncs -= 1;
-                self.skipping = false;
-                self.open = false;
-                To::Client
+            Some(Owed { what: What::Probe { .. }, .. }) => {
+                link.status = status;
+                self.probed(link, status);
+                return Ok(Fate::Swallow);
             }
             _ => return Err(OutOfStep("ReadyForQuery that was not owed")),
         };
@@ -341,8 +360,13 @@ impl Session {
     fn on_error(&mut self, link: &mut Link, body: &[u8], shown: Fate) -> Result<Fate, OutOfStep> {
         let fields = Fields(body);
         let Some(front) = link.owed.front() else {
-            // An idle connection ends (shutdown, time-out, termination).
-            self.fatal = fields.is_fatal();
+            // An idle connection ends (shutdown, time-out, termination). That is not this client's concern any more when
+            // it came behind an answer and nothing holds the connection.
+            link.ended = fields.is_fatal();
+            if link.status == Status::Idle && self.state.pin.is_none() && !self.open {
+                return Ok(Fate::Swallow);
+            }
+            self.fatal = link.ended;
             return Ok(Fate::Forward);
         };
         let to = front.to;
@@ -354,6 +378,9 @@ impl Session {
         }
         if !simple {
             self.drop_until_sync(link);
+        }
+        if std::mem::take(&mut link.doubtful_syncs) > 0 {
+            link.probe();
         }
         link.copy_in = false;
         if link.held == Held::Yes && matches!(to, To::Client | To::Silent) {
@@ -398,6 +425,9 @@ impl Session {
                         None => self.state.portals.remove(&portal),
                     };
                 }
+                What::Evict(id) => link.strays.push(id),
+                // The unnamed statement was not closed.
+                What::Close if owed.to == To::Silent => link.server.unnamed = Some(UNKNOWN),
                 _ => {}
             }
         }
@@ -453,7 +483,7 @@ impl Session {
                 self.state.done(statement, &calls.unwrap_or_default(), tag);
             }
         }
-        link.reset |= statement.command.resets() || statement.settings.iter().any(|call| call.resets());
+        link.reset |= resets(statement);
         match &statement.command {
             Command::Discard(Discard::All) => {
                 link.server.prepared.clear();
@@ -485,7 +515,7 @@ fn on_complete(link: &mut Link, tag: u8, shown: Fate) -> Result<Fate, OutOfStep>
     let fits = match link.owed.front().map(|owed| &owed.what) {
         Some(What::Parse { .. }) => tag == b'1',
         Some(What::Bind { .. }) => tag == b'2',
-        Some(What::Close) => tag == b'3',
+        Some(What::Close | What::Evict(_)) => tag == b'3',
         _ => false,
     };
     if !fits {
@@ -513,4 +543,16 @@ fn whole_frame(tag: u8, body: &[u8]) -> Bytes {
     let mut out = BytesMut::new();
     pgsplit_wire::build::message(&mut out, tag, |out| out.extend_from_slice(body));
     out.freeze()
+}
+
+/// Whether a statement gives settings the value back that the connection began with.
+fn resets(statement: &pgsplit_sql::Statement) -> bool {
+    let command = matches!(
+        &statement.command,
+        Command::Reset(_)
+            | Command::ResetAll
+            | Command::Discard(Discard::All)
+            | Command::Set { value: SetValue::Default, .. }
+    );
+    command || statement.settings.iter().any(|call| call.value == pgsplit_sql::facts::Argument::Null)
 }

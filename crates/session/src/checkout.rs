@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use pgsplit_pool::{CheckoutError, OpenError, Pool, Replay, Server};
@@ -48,11 +49,10 @@ impl Session {
     /// Makes sure that a connection of the target is held, in the session's state. `effects` are the unit's.
     pub(crate) async fn acquire(&mut self, target: Target, effects: Effects) -> Result<(), NoLink> {
         if self.link.is_none() {
-            let (node, replica) = match target {
-                Target::Replica(node) => (node, true),
-                Target::Held | Target::Primary => (self.primary().await?, false),
+            let (server, replica) = match target {
+                Target::Replica(node) => (self.checkout_replica(node).await?, true),
+                Target::Held | Target::Primary => (self.checkout_primary().await?, false),
             };
-            let server = self.checkout(node, replica).await?;
             self.attach(server, replica).await?;
         }
         let asks = effects.contains(Effects::SEQUENCE_ASK)
@@ -83,12 +83,40 @@ impl Session {
         let found = self.unless_cancelled(Box::pin(async move { control.wait_primary(most).await })).await?;
         match self.shared.view.load().primary {
             Some(primary) if found => Ok(primary),
-            _ => Err(PgError::error(
-                sqlstate::CANNOT_CONNECT_NOW,
-                format!("no primary has appeared within health.failover_wait ({most:?})"),
-            )
-            .into()),
+            _ => Err(no_primary(most)),
         }
+    }
+
+    /// A connection to the primary. While it cannot be reached nothing was sent yet, so the unit waits for it or for
+    /// its successor.
+    async fn checkout_primary(&mut self) -> Result<Box<Server>, NoLink> {
+        let since = Instant::now();
+        loop {
+            let node = self.primary().await?;
+            let failure = match self.checkout(node).await? {
+                Ok(server) => return Ok(server),
+                Err(error) => error,
+            };
+            let most = self.shared.settings.load().failover_wait;
+            return Err(match failure {
+                CheckoutError::Open(error) if error.is_node_failure() => {
+                    if since.elapsed() < most {
+                        self.unless_cancelled(tokio::time::sleep(AGAIN_AFTER)).await?;
+                        continue;
+                    }
+                    no_primary(most)
+                }
+                CheckoutError::Open(OpenError::Refused { frame, .. }) => NoLink::Failed(as_error(&frame)),
+                error => error.to_pg().into(),
+            });
+        }
+    }
+
+    async fn checkout_replica(&mut self, node: NodeId) -> Result<Box<Server>, NoLink> {
+        self.checkout(node).await?.map_err(|error| match error {
+            CheckoutError::Open(_) => NoLink::Elsewhere(node),
+            error => error.to_pg().into(),
+        })
     }
 
     /// Waits, unless a cancel request arrives.
@@ -108,19 +136,13 @@ impl Session {
         })
     }
 
-    async fn checkout(&mut self, node: NodeId, replica: bool) -> Result<Box<Server>, NoLink> {
-        let gone = || NoLink::from(CheckoutError::NoNode.to_pg());
-        let pool = self.users.pool(node).ok_or_else(gone)?.clone();
+    async fn checkout(&mut self, node: NodeId) -> Result<Result<Box<Server>, CheckoutError>, NoLink> {
+        let Some(pool) = self.users.pool(node).cloned() else { return Ok(Err(CheckoutError::NoNode)) };
         if let Some(server) = pool.try_take(self.state.settings.current(), self.state.settings.base()) {
-            return Ok(server);
+            return Ok(Ok(server));
         }
         self.handle.set_state(ClientState::Waiting);
-        let taken = self.unless_cancelled(Box::pin(self.wait_for(pool))).await?;
-        taken.map_err(|error| match error {
-            CheckoutError::Open(_) if replica => NoLink::Elsewhere(node),
-            CheckoutError::Open(OpenError::Refused { frame, .. }) => NoLink::Failed(as_error(&frame)),
-            error => error.to_pg().into(),
-        })
+        self.unless_cancelled(Box::pin(self.wait_for(pool))).await
     }
 
     fn wait_for(&self, pool: Arc<Pool>) -> impl Future<Output = Result<Box<Server>, CheckoutError>> + use<> {
@@ -207,6 +229,15 @@ impl Session {
         }
     }
 
+    /// The client has gone: what still runs for it is cancelled, since a server does not look for its client meanwhile.
+    pub(crate) fn cancel_what_runs(&self) {
+        if let Some(link) = self.link.as_ref().filter(|link| !link.owed.is_empty()) {
+            let in_flight = link.server.cancel.begin();
+            let tls = self.shared.pools.environment().tls.load_full();
+            tokio::spawn(async move { in_flight.send(&tls).await });
+        }
+    }
+
     /// Closes the connection that is held.
     pub(crate) fn detach(&mut self) {
         self.handle.set_running(None);
@@ -223,8 +254,8 @@ impl Session {
             {
                 self.link = Some(link);
             }
-            // Another ReadyForQuery may be on its way.
-            Some(link) if link.doubtful_syncs > 0 => drop(link),
+            // It has statements that nothing will close any more, or the server has ended it.
+            Some(link) if !link.strays.is_empty() || link.ended => drop(link),
             Some(link) => link.server.put_back(),
             None => {}
         }
@@ -237,6 +268,14 @@ impl Session {
             self.state.pin = pin;
         }
     }
+}
+
+/// How long a primary that cannot be reached is left alone before it is tried again, or its successor.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+fn no_primary(most: Duration) -> NoLink {
+    let message = format!("no primary has appeared within health.failover_wait ({most:?})");
+    PgError::error(sqlstate::CANNOT_CONNECT_NOW, message).into()
 }
 
 /// A server's refusal of a login is FATAL for that connection, but only an ERROR for the statement that needed it.

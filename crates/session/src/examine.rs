@@ -59,7 +59,8 @@ impl Session {
             return Ok(());
         };
         let idle = link.status == Status::Idle;
-        if !idle && !(link.reset && link.status == Status::Transaction) {
+        let resets = link.reset && link.status == Status::Transaction;
+        if !idle && !resets {
             return Ok(());
         }
         self.handle.set_running(None);

@@ -24,6 +24,8 @@ pub(crate) struct Link {
     pub replica: bool,
     /// The server takes copy data.
     pub copy_in: bool,
+    /// Statements that were to be closed to make room, and were not, because of an error before.
+    pub strays: Vec<u64>,
     /// Syncs that stood behind the Execute of a COPY. A server that reads copy data ignores them; one that fails before
     /// it reads any answers them.
     pub doubtful_syncs: usize,
@@ -49,6 +51,8 @@ pub(crate) struct Link {
     pub changed: bool,
     /// Rows of the examination.
     pub found: Vec<Bytes>,
+    /// The server has ended the connection while nothing was owed.
+    pub ended: bool,
 }
 
 /// Whether the answer is held back so that the unit can be run again elsewhere.
@@ -108,7 +112,14 @@ pub(crate) enum What {
     },
     /// Close of a portal.
     Close,
+    /// Close of a statement that makes room.
+    Evict(u64),
     Sync,
+    /// A Sync and an empty query: how many Syncs before the empty query's answer, and whether that has come.
+    Probe {
+        syncs: usize,
+        marked: bool,
+    },
     /// Said to the client in its turn, without asking the server.
     Say {
         answer: Answer,
@@ -161,6 +172,7 @@ impl Link {
             status: Status::Idle,
             replica,
             copy_in: false,
+            strays: Vec::new(),
             doubtful_syncs: 0,
             copy_rest: 0,
             torn: BytesMut::new(),
@@ -173,6 +185,7 @@ impl Link {
             litter: Vec::new(),
             changed: false,
             found: Vec::new(),
+            ended: false,
         }
     }
 
@@ -190,6 +203,19 @@ impl Link {
     pub(crate) fn sync(&mut self) {
         build::sync(&mut self.out);
         self.owe(What::Sync, To::Session);
+    }
+
+    /// Asks how many Syncs the server still answers. An empty query is answered in any state but the skipping of
+    /// messages, which the Sync before it ends.
+    pub(crate) fn probe(&mut self) {
+        build::sync(&mut self.out);
+        build::query(&mut self.out, b"");
+        self.owe(What::Probe { syncs: 0, marked: false }, To::Session);
+    }
+
+    /// Whether it is being found out how many Syncs the server answers.
+    pub(crate) fn is_probed(&self) -> bool {
+        matches!(self.owed.back(), Some(Owed { what: What::Probe { .. }, .. }))
     }
 
     /// Says something to the client when all before it has been answered.
@@ -225,12 +251,20 @@ impl Link {
         if let Some((evicted, ())) = self.server.prepared.push(statement.id, ())
             && evicted != statement.id
         {
-            build::close_statement(&mut self.out, server_name(evicted).as_bytes());
-            self.owe(What::Close, To::Silent);
+            self.evict(evicted);
+        }
+        if let Some(at) = self.strays.iter().position(|id| *id == statement.id) {
+            self.strays.swap_remove(at);
+            self.evict(statement.id);
         }
         let name = server_name(statement.id);
         build::parse(&mut self.out, name.as_bytes(), &statement.key.text, &statement.key.types);
         self.owe(What::Parse { undo }, to);
+    }
+
+    fn evict(&mut self, id: u64) {
+        build::close_statement(&mut self.out, server_name(id).as_bytes());
+        self.owe(What::Evict(id), To::Silent);
     }
 
     /// Makes the connection's unnamed statement this one.
@@ -255,10 +289,14 @@ impl Link {
     pub(crate) fn forget(&mut self, statement: &Statement) {
         self.server.prepared.pop(&statement.id);
         if self.server.unnamed == Some(statement.id) {
-            self.server.unnamed = None;
+            // A Parse that failed has left none, one that was skipped has left what was there.
+            self.server.unnamed = Some(UNKNOWN);
         }
     }
 }
+
+/// No statement has this id: the connection's unnamed statement may be anything.
+pub(crate) const UNKNOWN: u64 = 0;
 
 /// What server-side names begin with. The control character keeps them apart from any name that a client would use.
 pub(crate) const NAME_PREFIX: &str = "\u{1}pgsplit_";

@@ -365,9 +365,8 @@ fn internal(error: pgsplit_auth::Error) -> Refusal {
 
 /// The start-up parameters as settings. Those in `options` come first, as in PostgreSQL (`process_startup_options`).
 fn base_settings(startup: &Startup) -> Result<Arc<Settings>, Refusal> {
-    let options = startup.option_settings().map_err(|word| {
-        let word = String::from_utf8_lossy(&word).into_owned();
-        PgError::fatal(*b"42601", format!("invalid command-line argument for server process: {word}"))
+    let options = startup.option_settings().map_err(|why| {
+        PgError::fatal(*b"42601", why)
             .hint("Through pgsplit, options may only set parameters: -c name=value.")
     })?;
     let all: Vec<&Setting> = options.iter().chain(&startup.settings).collect();
@@ -392,16 +391,11 @@ async fn reported(
     let mut last = CheckoutError::NoNode;
     for node in candidates {
         let Some(pool) = users.pool(node) else { continue };
-        match pool.take(base, base).await {
+        match pool.open_new(base).await {
             Ok(server) => {
                 let params = server.params.clone();
-                let exact = **server.applied() == **base;
                 server.put_back();
-                match users.reported(base) {
-                    Some(params) => return Ok(params),
-                    None if exact => return Ok(params),
-                    None => {}
-                }
+                return Ok(params);
             }
             Err(CheckoutError::Open(OpenError::Refused { frame, .. })) => {
                 return Err(Refusal::Frame(BytesMut::from(&frame[..])));

@@ -119,6 +119,14 @@ impl Session {
             ready!(self.poll_client(cx))?;
             return Poll::Ready(Ok(Relayed::Client));
         }
+        self.poll_gone(cx)
+    }
+
+    /// Notices a client that goes away while its statement runs; what it sends meanwhile is kept.
+    fn poll_gone<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, End>> {
+        while self.inbox.len() < MAX_PENDING {
+            ready!(self.poll_client(cx))?;
+        }
         Poll::Pending
     }
 
@@ -129,6 +137,10 @@ impl Session {
                 return Ok(Poll::Pending);
             }
             let read = scratch::with(|buffer| self.poll_answer(cx, link, buffer))?;
+            if link.is_probed() {
+                // What was just asked is sent. A connection that takes no more is found broken by the next read.
+                let _ = poll_send(cx, link);
+            }
             match read {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(Err(broken)) => return Ok(Poll::Ready(Relayed::Broken(broken))),

@@ -34,6 +34,9 @@ pub async fn serve(shared: Arc<Shared>, stream: Stream) {
 
 async fn attend(mut session: Session) {
     let Err(end) = session.run().await else { return };
+    if matches!(end, End::Client) {
+        session.cancel_what_runs();
+    }
     session.detach();
     match end {
         End::Client => {}

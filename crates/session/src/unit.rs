@@ -160,7 +160,7 @@ mod tests {
                 .flat_map(|(tag, body)| frame(*tag, if empty(*tag) { 0 } else { *body }))
                 .chain(frame(b'S', 0))
                 .collect();
-            let whole = cut(&[bytes.clone()]).unwrap();
+            let whole = cut(std::slice::from_ref(&bytes)).unwrap();
             assert_eq!(whole.0, bytes);
             assert_eq!(cut(&pieces(&bytes, &cuts)).unwrap(), whole);
         }

@@ -125,19 +125,26 @@ impl Startup {
     /// such a setting. A backslash escapes the next character, as in PostgreSQL's `pg_split_opts`.
     ///
     /// # Errors
-    /// The first word that is not understood.
-    pub fn option_settings(&self) -> Result<Vec<Setting>, Vec<u8>> {
+    /// What PostgreSQL says of the first word that is not such a setting (`process_postgres_switches` in postgres.c).
+    pub fn option_settings(&self) -> Result<Vec<Setting>, String> {
+        let strange = |word: &[u8]| {
+            format!("invalid command-line argument for server process: {}", String::from_utf8_lossy(word))
+        };
         let mut words = split_words(&self.options).into_iter();
         let mut settings = Vec::new();
         while let Some(word) = words.next() {
-            let assignment = if word == b"-c" {
-                words.next().ok_or_else(|| word.clone())?
-            } else if let Some(rest) = word.strip_prefix(b"-c").or_else(|| word.strip_prefix(b"--")) {
-                rest.to_vec()
+            let (switch, assignment) = if word == b"-c" {
+                ("-c ", words.next().ok_or_else(|| strange(&word))?)
+            } else if let Some(rest) = word.strip_prefix(b"-c") {
+                ("-c ", rest.to_vec())
+            } else if let Some(rest) = word.strip_prefix(b"--") {
+                ("--", rest.to_vec())
             } else {
-                return Err(word);
+                return Err(strange(&word));
             };
-            let Some(at) = assignment.iter().position(|&b| b == b'=') else { return Err(word) };
+            let Some(at) = assignment.iter().position(|&b| b == b'=') else {
+                return Err(format!("{switch}{} requires a value", String::from_utf8_lossy(&assignment)));
+            };
             let (name, value) = assignment.split_at(at);
             let name = name.iter().map(|&b| if b == b'-' { b'_' } else { b }).collect();
             settings.push((name, value.get(1..).unwrap_or_default().to_vec()));
@@ -191,6 +198,9 @@ mod tests {
             .collect();
         assert_eq!(text, ["a=b c", "search_path=x,y", "d=e"]);
         startup.options = b"-B 5".to_vec();
-        assert_eq!(startup.option_settings(), Err(b"-B".to_vec()));
+        let strange = startup.option_settings().unwrap_err();
+        assert_eq!(strange, "invalid command-line argument for server process: -B");
+        startup.options = b"-c work_mem".to_vec();
+        assert_eq!(startup.option_settings().unwrap_err(), "-c work_mem requires a value");
     }
 }

@@ -1,24 +1,42 @@
-//! Functions: built-in ones, users', and those that a text reaches without naming them.
+//! Functions that a text names, and those that run SQL from a string.
 
 use crate::case::Step::Sql;
-use crate::case::{ASKED_AGAIN, FUNCTION, Kind, READ, RELATION, SESSION, WRITE};
+use crate::case::{FUNCTION, Kind, PINNED, READ, SESSION, WRITE};
 
 pub(crate) fn kinds() -> Vec<Kind> {
-    vec![builtin(), volatile(), stable(), in_views(), in_operators(), in_casts(), in_policies(), in_defaults(), from_strings()]
+    vec![builtin(), volatile(), stable(), from_strings()]
 }
 
 fn builtin() -> Kind {
     Kind {
         name: "built-in functions",
         rows: &[
-            ("SELECT lower('A'), upper('b'), length('abc'), md5('x'), substring('abc' FROM 2), trim(' x ')", READ),
+            (
+                "SELECT lower('A'), upper('b'), length('abc'), md5('x'), substring('abc' FROM 2), trim(' x ')",
+                READ,
+            ),
             ("SELECT abs(-1), round(1.5), power(2, 3), random() < 1, gen_random_uuid() IS NOT NULL", READ),
-            ("SELECT to_char(date '2020-02-03', 'YYYY'), date_trunc('month', timestamp '2020-02-03 04:05'), clock_timestamp() IS NOT NULL", READ),
-            ("SELECT jsonb_build_object('a', 1), array_length(ARRAY[1, 2], 1), string_to_array('a,b', ',')", READ),
-            ("SELECT string_agg(b, ',' ORDER BY id), array_agg(id ORDER BY id), json_agg(a ORDER BY id) FROM t WHERE id < 4", READ),
-            ("SELECT regexp_replace('abc', 'b', 'x'), to_tsvector('english', 'cats') @@ to_tsquery('cat')", READ),
+            (
+                "SELECT to_char(date '2020-02-03', 'YYYY'), date_trunc('month', timestamp '2020-02-03 04:05'), clock_timestamp() IS NOT NULL",
+                READ,
+            ),
+            (
+                "SELECT jsonb_build_object('a', 1), array_length(ARRAY[1, 2], 1), string_to_array('a,b', ',')",
+                READ,
+            ),
+            (
+                "SELECT string_agg(b, ',' ORDER BY id), array_agg(id ORDER BY id), json_agg(a ORDER BY id) FROM t WHERE id < 4",
+                READ,
+            ),
+            (
+                "SELECT regexp_replace('abc', 'b', 'x'), to_tsvector('english', 'cats') @@ to_tsquery('cat')",
+                READ,
+            ),
             ("SELECT nextval('sq')", FUNCTION),
             ("SELECT setval('sq', 100)", FUNCTION),
+            ("SELECT pg_catalog.nextval('sq')", FUNCTION),
+            ("SELECT \"pg_catalog\".\"nextval\"('sq'::regclass)", FUNCTION),
+            ("SELECT nextval FROM nextval('sq')", FUNCTION),
             ("SELECT id, (SELECT nextval('sq') WHERE id = 1) FROM t ORDER BY id", FUNCTION),
             ("SELECT txid_current() > 0", FUNCTION),
             ("SELECT pg_current_xact_id() IS NOT NULL", FUNCTION),
@@ -38,9 +56,7 @@ fn builtin() -> Kind {
             ("SELECT pg_sleep(0)", READ),
             ("SELECT has_function_privilege('put(text)', 'execute')", READ),
         ],
-        scripts: &[
-            &[(Sql("SELECT setseed(0.5)"), SESSION), (Sql("SELECT random()"), "primary pinned")],
-        ],
+        scripts: &[&[(Sql("SELECT setseed(0.5)"), SESSION), (Sql("SELECT random()"), "primary pinned")]],
     }
 }
 
@@ -75,6 +91,16 @@ fn volatile() -> Kind {
             ("SELECT * FROM ROWS FROM (puts('rows from'))", "primary unparsed"),
             ("SELECT what => 1", "primary unparsed"),
             ("SELECT put(what => 'named')", FUNCTION),
+            ("SELECT put$dollar()", FUNCTION),
+            ("SELECT schreib_ö()", FUNCTION),
+            ("SELECT SCHREIB_ö()", FUNCTION),
+            ("SELECT a_name_of_sixty_three_bytes_which_is_as_long_as_any_name_can_be_()", FUNCTION),
+            ("SELECT a_name_of_sixty_three_bytes_which_is_as_long_as_any_name_can_be_and_longer()", FUNCTION),
+            ("SELECT count(*) FROM t JOIN u ON u.id = t.id AND put('join') > 0 WHERE t.id = 1", FUNCTION),
+            (
+                "SELECT count(*) FROM t WHERE id = 1 GROUP BY put('group') > 0 HAVING put('having') > 0",
+                FUNCTION,
+            ),
         ],
         scripts: &[],
     }
@@ -93,111 +119,16 @@ fn stable() -> Kind {
             ("SELECT * FROM stable_for_update()", FUNCTION),
             ("SELECT stable_unlogged()", FUNCTION),
             ("SELECT id FROM t WHERE a = stable_put('condition')", FUNCTION),
+            ("SELECT path_put()", FUNCTION),
+            ("SELECT atomic_put()", FUNCTION),
+            ("SELECT stable_over_view()", FUNCTION),
+            ("SELECT stable_operator(1)", FUNCTION),
+            ("SELECT stable_cast(1)", FUNCTION),
+            ("SELECT stable_field(t) FROM t WHERE id = 1", FUNCTION),
+            ("SELECT t.stable_field FROM t WHERE id = 1", FUNCTION),
             ("SELECT stable_sum(2)", READ),
             ("SELECT * FROM stable_rows(8)", READ),
             ("SELECT atomic_twice(4)", READ),
-        ],
-        scripts: &[],
-    }
-}
-
-fn in_views() -> Kind {
-    Kind {
-        name: "functions in views",
-        rows: &[
-            ("SELECT * FROM v_plain ORDER BY id", READ),
-            ("SELECT * FROM v_secure ORDER BY id", READ),
-            ("SELECT * FROM v_put", RELATION),
-            ("SELECT id FROM v_put", RELATION),
-            ("SELECT count(*) FROM v_over_put", RELATION),
-            ("SELECT * FROM v_stable_put", RELATION),
-            ("SELECT * FROM v_next", RELATION),
-            ("SELECT * FROM v_operator", RELATION),
-            ("SELECT * FROM v_cast", RELATION),
-            ("SELECT * FROM v_unlogged", RELATION),
-            ("SELECT * FROM v_settings", RELATION),
-            ("TABLE v_put", RELATION),
-            ("SELECT * FROM t WHERE id IN (SELECT n::int FROM v_next)", RELATION),
-            ("SELECT * FROM unfilled", RELATION),
-        ],
-        scripts: &[],
-    }
-}
-
-fn in_operators() -> Kind {
-    Kind {
-        name: "functions in operators",
-        rows: &[
-            ("SELECT 1 === 1", FUNCTION),
-            ("SELECT 1 OPERATOR(public.===) 2", FUNCTION),
-            ("SELECT id FROM t WHERE a===10", FUNCTION),
-            ("SELECT 1 === ANY (ARRAY[2, 3])", "primary unparsed"),
-            ("SELECT id FROM t ORDER BY id === 1, id LIMIT 2", FUNCTION),
-            ("SELECT 7002 &&& 1", FUNCTION),
-            ("SELECT 10 ~=~ 20, 10 ~=~ 40", READ),
-            ("SELECT 1 OPERATOR(pg_catalog.+) 2", READ),
-        ],
-        scripts: &[],
-    }
-}
-
-fn in_casts() -> Kind {
-    Kind {
-        name: "functions in casts and domains",
-        rows: &[
-            ("SELECT 1::pair", FUNCTION),
-            ("SELECT CAST(2 AS public.pair)", FUNCTION),
-            ("SELECT pair(3)", FUNCTION),
-            ("SELECT (ROW(1, 2)::pair)::text", FUNCTION),
-            ("SELECT p::text FROM pairs", RELATION),
-            ("SELECT 'x' || p::text FROM pairs", RELATION),
-            ("SELECT ARRAY[4, 5]::pair[]", FUNCTION),
-            ("SELECT 5::written", FUNCTION),
-            ("SELECT '{5,6}'::written[]", FUNCTION),
-            ("SELECT (-5)::written", FUNCTION),
-            ("SELECT 5::positive, 1::point2", READ),
-            ("SELECT (-5)::positive", READ),
-        ],
-        scripts: &[],
-    }
-}
-
-fn in_policies() -> Kind {
-    Kind {
-        name: "row-security policies",
-        rows: &[
-            ("SELECT * FROM rls_plain", READ),
-            ("SELECT * FROM rls_subquery", READ),
-            ("SELECT * FROM rls_put", RELATION),
-            ("SELECT count(*) FROM rls_next", RELATION),
-            ("SELECT * FROM rls_stable_put", RELATION),
-            ("SELECT * FROM rls_unlogged", RELATION),
-            ("SELECT * FROM t WHERE id IN (SELECT id FROM rls_put)", RELATION),
-            ("INSERT INTO rls_check VALUES (1)", WRITE),
-            ("INSERT INTO rls_check VALUES (-1)", WRITE),
-            ("INSERT INTO rls_plain VALUES (3, 'clerk')", WRITE),
-        ],
-        scripts: &[
-            &[(Sql("SELECT * FROM rls_setting"), READ), (Sql("SET app.tenant = 'red'"), SESSION), (Sql("SELECT * FROM rls_setting"), READ), (Sql("SET app.tenant = 'blue'"), SESSION), (Sql("SELECT * FROM rls_setting"), READ), (Sql("RESET app.tenant"), SESSION), (Sql("SELECT * FROM rls_setting"), READ)],
-            &[(Sql("SELECT set_config('app.tenant', 'red', false)"), SESSION), (Sql("SELECT * FROM rls_setting"), READ)],
-            &[(Sql("SELECT * FROM rls_plain"), READ), (Sql("SET ROLE clerk"), SESSION), (Sql("SELECT * FROM rls_plain"), READ), (Sql("RESET ROLE"), SESSION), (Sql("SELECT * FROM rls_plain"), READ)],
-            &[(Sql("SET row_security = off"), SESSION), (Sql("SELECT * FROM rls_plain"), ASKED_AGAIN)],
-            &[(Sql("BEGIN"), ""), (Sql("SET LOCAL app.tenant = 'blue'"), "primary transaction"), (Sql("SELECT * FROM rls_setting"), "primary transaction"), (Sql("COMMIT"), "primary transaction"), (Sql("SELECT * FROM rls_setting"), READ)],
-        ],
-    }
-}
-
-fn in_defaults() -> Kind {
-    Kind {
-        name: "default arguments",
-        rows: &[
-            ("SELECT default_put(1)", FUNCTION),
-            ("SELECT default_put(1, 2)", FUNCTION),
-            ("SELECT default_next(1)", FUNCTION),
-            ("SELECT default_unlogged(1)", FUNCTION),
-            ("SELECT default_deep(1)", FUNCTION),
-            ("SELECT * FROM default_put(n => 3)", FUNCTION),
-            ("SELECT default_twice(1), default_twice(n => 2)", READ),
         ],
         scripts: &[],
     }
@@ -214,15 +145,56 @@ fn from_strings() -> Kind {
             ("SELECT table_to_xml('v_put', true, true, '')", FUNCTION),
             ("SELECT query_to_xml('SELECT 1 AS a', true, true, '')", FUNCTION),
             ("SELECT * FROM ts_stat('SELECT to_tsvector(put(''stat'')::text)')", FUNCTION),
-            ("SELECT ts_rewrite('a'::tsquery, 'SELECT ''a''::tsquery, to_tsquery(put(''rewrite'') || ''x'')')", FUNCTION),
+            (
+                "SELECT ts_rewrite('a'::tsquery, 'SELECT ''a''::tsquery, to_tsquery(put(''rewrite'') || ''x'')')",
+                FUNCTION,
+            ),
             ("SELECT * FROM crosstab('SELECT 1, 1, put(''crosstab'')') AS x(a int, b int)", FUNCTION),
-            ("SELECT * FROM crosstab('SELECT 1, 1, pg_try_advisory_xact_lock(7003)::int') AS x(a int, b int)", FUNCTION),
-            ("SELECT * FROM crosstab('SELECT 1, 1, 5', 'SELECT put(''categories'') * 0 + 1') AS x(a int, b int)", FUNCTION),
+            (
+                "SELECT * FROM crosstab('SELECT 1, 1, pg_try_advisory_xact_lock(7003)::int') AS x(a int, b int)",
+                FUNCTION,
+            ),
+            (
+                "SELECT * FROM crosstab('SELECT 1, 1, 5', 'SELECT put(''categories'') * 0 + 1') AS x(a int, b int)",
+                FUNCTION,
+            ),
             ("SELECT * FROM connectby('v_put', 'id', 'n', '1', 0) AS x(a int, b int, c int)", FUNCTION),
             ("SELECT * FROM dblink('host=/nowhere', 'SELECT 1') AS x(a int)", FUNCTION),
             ("SELECT dblink_exec('host=/nowhere', 'DELETE FROM log')", FUNCTION),
             ("DO $$ BEGIN EXECUTE 'INSERT INTO log (what) VALUES (''do execute'')'; END $$", WRITE),
         ],
-        scripts: &[],
+        scripts: &[
+            &[
+                (Sql("SELECT run_text('SELECT set_config(''app.hidden'', ''h'', false)')"), FUNCTION),
+                (Sql("SELECT current_setting('app.hidden', true)"), READ),
+            ],
+            &[
+                (Sql("SELECT run_text('SELECT set_config(''work_mem'', ''7MB'', false)')"), FUNCTION),
+                (Sql("SELECT 1"), READ),
+                (Sql("SHOW work_mem"), SESSION),
+            ],
+            &[
+                (
+                    Sql(
+                        "DO $$ BEGIN SET work_mem = '6MB'; PERFORM set_config('app.by_do', 'x', false); END $$",
+                    ),
+                    WRITE,
+                ),
+                (Sql("SHOW work_mem"), SESSION),
+                (Sql("SELECT current_setting('app.by_do', true)"), READ),
+            ],
+            &[
+                (Sql("DO $$ BEGIN EXECUTE 'CREATE TEMP TABLE by_do (a int)'; END $$"), WRITE),
+                (Sql("SELECT * FROM by_do"), PINNED),
+            ],
+            &[
+                (
+                    Sql("DO $$ BEGIN EXECUTE 'PREPARE by_do AS SELECT 8'; EXECUTE 'LISTEN by_do'; END $$"),
+                    WRITE,
+                ),
+                (Sql("EXECUTE by_do"), PINNED),
+                (Sql("NOTIFY by_do, 'x'"), PINNED),
+            ],
+        ],
     }
 }

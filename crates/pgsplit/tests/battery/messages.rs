@@ -1,7 +1,9 @@
 //! Messages of several statements, and prepared statements of the protocol.
 
 use crate::case::Step::{Close, Parse, Pipeline, Run, Runs, Sql};
-use crate::case::{ASKED_AGAIN, FUNCTION, Kind, LOCAL, MIXED, READ, RELATION, SESSION, TRANSACTION, UNPARSED, WRITE};
+use crate::case::{
+    ASKED_AGAIN, FUNCTION, Kind, LOCAL, MIXED, READ, RELATION, SESSION, TRANSACTION, UNPARSED, WRITE,
+};
 
 /// Several statements cannot be prepared: in the extended protocol it is an error, which could be for missing DDL.
 const READ_SIMPLE: &str = "replica read / primary refused, replica read";
@@ -22,7 +24,10 @@ fn several() -> Kind {
             ("BEGIN; INSERT INTO log (what) VALUES ('in'); COMMIT", SESSION),
             ("SELECT 1; BEGIN; INSERT INTO log (what) VALUES ('in 2'); COMMIT", MIXED),
             ("BEGIN; SELECT 1; COMMIT; SELECT 2", MIXED),
-            ("BEGIN; INSERT INTO log (what) VALUES ('undone'); ROLLBACK; SELECT count(*) FROM log WHERE what = 'undone'", MIXED),
+            (
+                "BEGIN; INSERT INTO log (what) VALUES ('undone'); ROLLBACK; SELECT count(*) FROM log WHERE what = 'undone'",
+                MIXED,
+            ),
             ("INSERT INTO log (what) VALUES ('implicit'); SELECT 1 / 0", MIXED),
             ("INSERT INTO log (what) VALUES ('kept'); COMMIT; SELECT 1 / 0", MIXED),
             ("SELECT 1; SELECT put('several')", MIXED),
@@ -31,17 +36,51 @@ fn several() -> Kind {
             ("SET LOCAL work_mem = '1MB'; SELECT current_setting('work_mem')", SESSION),
             ("SELECT 1; SELEC 2", "primary mixed"),
             ("SELECT ';' AS a; SELECT $$;$$ AS b", READ_SIMPLE),
-            ("CREATE TABLE several (a int); INSERT INTO several VALUES (1); SELECT * FROM several; DROP TABLE several", "primary ddl"),
+            (
+                "CREATE TABLE several (a int); INSERT INTO several VALUES (1); SELECT * FROM several; DROP TABLE several",
+                "primary ddl",
+            ),
             ("SELECT 1; SELECT 1 / 0; SELECT 2", READ_SIMPLE),
             ("COMMIT; SELECT 1", MIXED),
         ],
         scripts: &[
-            &[(Sql("BEGIN; SELECT 1"), MIXED), (Sql("INSERT INTO log (what) VALUES ('open')"), "primary transaction / primary write"), (Sql("COMMIT"), "primary transaction / primary session"), (Sql("SELECT count(*) FROM log WHERE what = 'open'"), READ)],
-            &[(Sql("BEGIN; INSERT INTO log (what) VALUES ('rolled back')"), SESSION), (Sql("SELECT count(*) FROM log WHERE what = 'rolled back'"), "primary transaction / replica read"), (Sql("ROLLBACK"), "primary transaction / primary session"), (Sql("SELECT count(*) FROM log WHERE what = 'rolled back'"), READ)],
-            &[(Sql("BEGIN"), LOCAL), (Sql("INSERT INTO log (what) VALUES ('one'); COMMIT; SELECT 2"), TRANSACTION), (Sql("SELECT 3"), "replica read / primary transaction"), (Sql("ROLLBACK"), "primary session / primary transaction")],
-            &[(Sql("BEGIN; SELECT 1 / 0; COMMIT"), MIXED), (Sql("SELECT 2"), "primary transaction / replica read"), (Sql("COMMIT"), "primary transaction / primary session"), (Sql("SELECT 3"), READ)],
-            &[(Sql("SET work_mem = '1MB'; SET work_mem = '2MB'"), SESSION), (Sql("SELECT current_setting('work_mem')"), FUNCTION), (Sql("SELECT 1; RESET work_mem"), MIXED), (Sql("SELECT current_setting('work_mem')"), FUNCTION)],
-            &[(Sql("BEGIN; SET LOCAL app.x = '1'; SELECT current_setting('app.x')"), MIXED), (Sql("COMMIT; SELECT current_setting('app.x', true)"), "primary transaction / primary mixed")],
+            &[
+                (Sql("BEGIN; SELECT 1"), MIXED),
+                (Sql("INSERT INTO log (what) VALUES ('open')"), "primary transaction / primary write"),
+                (Sql("COMMIT"), "primary transaction / primary session"),
+                (Sql("SELECT count(*) FROM log WHERE what = 'open'"), READ),
+            ],
+            &[
+                (Sql("BEGIN; INSERT INTO log (what) VALUES ('rolled back')"), SESSION),
+                (
+                    Sql("SELECT count(*) FROM log WHERE what = 'rolled back'"),
+                    "primary transaction / replica read",
+                ),
+                (Sql("ROLLBACK"), "primary transaction / primary session"),
+                (Sql("SELECT count(*) FROM log WHERE what = 'rolled back'"), READ),
+            ],
+            &[
+                (Sql("BEGIN"), LOCAL),
+                (Sql("INSERT INTO log (what) VALUES ('one'); COMMIT; SELECT 2"), TRANSACTION),
+                (Sql("SELECT 3"), "replica read / primary transaction"),
+                (Sql("ROLLBACK"), "primary session / primary transaction"),
+            ],
+            &[
+                (Sql("BEGIN; SELECT 1 / 0; COMMIT"), MIXED),
+                (Sql("SELECT 2"), "primary transaction / replica read"),
+                (Sql("COMMIT"), "primary transaction / primary session"),
+                (Sql("SELECT 3"), READ),
+            ],
+            &[
+                (Sql("SET work_mem = '1MB'; SET work_mem = '2MB'"), SESSION),
+                (Sql("SELECT current_setting('work_mem')"), FUNCTION),
+                (Sql("SELECT 1; RESET work_mem"), MIXED),
+                (Sql("SELECT current_setting('work_mem')"), FUNCTION),
+            ],
+            &[
+                (Sql("BEGIN; SET LOCAL app.x = '1'; SELECT current_setting('app.x')"), MIXED),
+                (Sql("COMMIT; SELECT current_setting('app.x', true)"), "primary transaction / primary mixed"),
+            ],
         ],
     }
 }
@@ -103,11 +142,7 @@ fn prepared() -> Kind {
                 (Parse("a", "SELECT 3"), READ),
                 (Run("a", &[]), READ),
             ],
-            &[
-                (Parse("bad", "SELEC 1"), UNPARSED),
-                (Run("bad", &[]), SESSION),
-                (Sql("SELECT 1"), READ),
-            ],
+            &[(Parse("bad", "SELEC 1"), UNPARSED), (Run("bad", &[]), SESSION), (Sql("SELECT 1"), READ)],
             &[
                 (Parse("v", "SELECT * FROM v_put"), RELATION),
                 (Parse("l", "SELECT id FROM t WHERE id = $1 FOR UPDATE"), "primary locking"),
@@ -134,11 +169,31 @@ fn pipelines() -> Kind {
         rows: &[],
         scripts: &[
             &[(Pipeline(&["SELECT 1", "SELECT a FROM t WHERE id = 1"]), READ)],
-            &[(Pipeline(&["SELECT 1", "INSERT INTO log (what) VALUES ('pipe')", "SELECT count(*) FROM log WHERE what = 'pipe'"]), MIXED)],
-            &[(Pipeline(&["INSERT INTO log (what) VALUES ('lost')", "SELECT 1 / 0", "SELECT 2"]), MIXED), (Sql("SELECT count(*) FROM log WHERE what = 'lost'"), READ)],
-            &[(Pipeline(&["BEGIN", "INSERT INTO log (what) VALUES ('pipe 2')", "COMMIT"]), SESSION), (Sql("SELECT 1"), READ)],
-            &[(Pipeline(&["BEGIN", "SELECT 1"]), MIXED), (Sql("INSERT INTO log (what) VALUES ('pipe 3')"), TRANSACTION), (Sql("COMMIT"), TRANSACTION)],
-            &[(Pipeline(&["SELECT 1", "SELEC 2", "INSERT INTO log (what) VALUES ('never')"]), MIXED), (Sql("SELECT 1"), READ)],
+            &[(
+                Pipeline(&[
+                    "SELECT 1",
+                    "INSERT INTO log (what) VALUES ('pipe')",
+                    "SELECT count(*) FROM log WHERE what = 'pipe'",
+                ]),
+                MIXED,
+            )],
+            &[
+                (Pipeline(&["INSERT INTO log (what) VALUES ('lost')", "SELECT 1 / 0", "SELECT 2"]), MIXED),
+                (Sql("SELECT count(*) FROM log WHERE what = 'lost'"), READ),
+            ],
+            &[
+                (Pipeline(&["BEGIN", "INSERT INTO log (what) VALUES ('pipe 2')", "COMMIT"]), SESSION),
+                (Sql("SELECT 1"), READ),
+            ],
+            &[
+                (Pipeline(&["BEGIN", "SELECT 1"]), MIXED),
+                (Sql("INSERT INTO log (what) VALUES ('pipe 3')"), TRANSACTION),
+                (Sql("COMMIT"), TRANSACTION),
+            ],
+            &[
+                (Pipeline(&["SELECT 1", "SELEC 2", "INSERT INTO log (what) VALUES ('never')"]), MIXED),
+                (Sql("SELECT 1"), READ),
+            ],
             &[
                 (Parse("r", "SELECT count(*) FROM log WHERE what = 'runs'"), READ),
                 (Parse("w", "INSERT INTO log (what) VALUES ('runs')"), WRITE),

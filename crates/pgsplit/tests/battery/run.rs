@@ -16,14 +16,14 @@ pub(crate) fn judge(world: &mut World, case: &Case, protocol: Protocol) -> Optio
     for ((step, expected), found) in case.0.iter().zip(&found) {
         let expected = protocol.part(expected);
         if expected != found {
-            wrong.push(format!("  went to [{found}] instead of [{expected}]: {}", step.text()));
+            wrong.push(format!("  went to [{found}] instead of [{expected}]: {:.300}", step.text()));
         }
     }
     wrong.extend(transcript::difference(&direct, &proxied));
     wrong.extend(world.new_refusals());
     wrong.extend(world.left_behind());
     wrong.extend(world.difference_of_data());
-    (!wrong.is_empty()).then(|| format!("{protocol:?}: {}\n{}", case.name(), wrong.join("\n")))
+    (!wrong.is_empty()).then(|| format!("{protocol:?}: {:.300}\n{}", case.name(), wrong.join("\n")))
 }
 
 /// The transcript of a case on a connection of its own, and the decisions on each step.
@@ -101,7 +101,8 @@ fn copied(step: &Step, protocol: Protocol) -> Vec<Vec<u8>> {
         Step::CopyFail(_, data) => (*data, message::copy_fail("broken off")),
         _ => ("", message::copy_fail("no data")),
     };
-    let mut messages: Vec<_> = data.split_inclusive('\n').map(|line| message::copy_data(line.as_bytes())).collect();
+    let mut messages: Vec<_> =
+        data.split_inclusive('\n').map(|line| message::copy_data(line.as_bytes())).collect();
     messages.push(end);
     if protocol == Protocol::Extended {
         messages.push(message::sync());

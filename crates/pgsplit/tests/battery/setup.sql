@@ -1,5 +1,7 @@
 -- What both databases of the battery hold: for each way in which a harmless text can reach a write, an object that
 -- takes it, and beside it one that looks alike and is harmless. Run by the superuser.
+-- Bodies name what comes later.
+SET check_function_bodies = off;
 CREATE EXTENSION hstore;
 CREATE EXTENSION citext;
 CREATE EXTENSION tablefunc;
@@ -77,6 +79,16 @@ CREATE AGGREGATE put_all(int) (SFUNC = int4larger, STYPE = int);
 CREATE FUNCTION add_and_put(total int, n int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN PERFORM put('sum'); RETURN total + n; END $$;
 CREATE AGGREGATE sum_and_put(int) (SFUNC = add_and_put, STYPE = int, INITCOND = '0');
 
+CREATE FUNCTION path_put() RETURNS int STABLE LANGUAGE sql SET search_path = other, public AS $$ SELECT doubled(2) $$;
+CREATE FUNCTION atomic_put() RETURNS int STABLE LANGUAGE sql RETURN put('atomic');
+CREATE FUNCTION stable_over_view() RETURNS int STABLE LANGUAGE sql AS $$ SELECT n FROM v_put $$;
+CREATE FUNCTION stable_operator(n int) RETURNS boolean STABLE LANGUAGE sql AS $$ SELECT n === 1 $$;
+CREATE FUNCTION stable_cast(n int) RETURNS text STABLE LANGUAGE sql AS $$ SELECT (n::pair).x::text $$;
+CREATE FUNCTION stable_field(r t) RETURNS int STABLE LANGUAGE sql AS $$ SELECT r.put_row $$;
+CREATE FUNCTION put$dollar() RETURNS int LANGUAGE sql AS $$ SELECT put('dollar') $$;
+CREATE FUNCTION "schreib_ö"() RETURNS int LANGUAGE sql AS $$ SELECT put('umlaut') $$;
+CREATE FUNCTION a_name_of_sixty_three_bytes_which_is_as_long_as_any_name_can_be_() RETURNS int LANGUAGE sql AS $$ SELECT put('long') $$;
+
 -- Operators.
 CREATE FUNCTION op_put(int, int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN PERFORM put('operator'); RETURN $1 = $2; END $$;
 CREATE FUNCTION op_near(int, int) RETURNS boolean IMMUTABLE LANGUAGE sql AS $$ SELECT abs($1 - $2) < 15 $$;
@@ -95,11 +107,18 @@ CREATE FUNCTION point2_of(int) RETURNS point2 IMMUTABLE LANGUAGE sql AS $$ SELEC
 CREATE CAST (int AS pair) WITH FUNCTION pair_of(int);
 CREATE CAST (pair AS text) WITH FUNCTION pair_text(pair) AS ASSIGNMENT;
 CREATE CAST (int AS point2) WITH FUNCTION point2_of(int);
+CREATE FUNCTION mood_number(mood) RETURNS int LANGUAGE plpgsql AS $$ BEGIN PERFORM put('mood'); RETURN CASE $1 WHEN 'sad' THEN 0 ELSE 1 END; END $$;
+CREATE CAST (mood AS int) WITH FUNCTION mood_number(mood) AS IMPLICIT;
+CREATE TABLE moods (id int, m mood);
+INSERT INTO moods VALUES (1, 'happy');
 CREATE TABLE pairs (id int, p pair);
 INSERT INTO pairs VALUES (1, ROW(1, 2));
 CREATE FUNCTION not_negative(int) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN PERFORM put('domain'); RETURN $1 >= 0; END $$;
 CREATE DOMAIN written AS int CHECK (not_negative(VALUE));
 CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+CREATE DOMAIN written_too AS written;
+CREATE TYPE with_domain AS (a int, w written);
+CREATE TABLE domains (w written);
 
 -- Views.
 CREATE VIEW v_plain AS SELECT id, b FROM t WHERE a > 20;

@@ -12,15 +12,52 @@ fn temporary() -> Kind {
         name: "temporary tables",
         rows: &[("SELECT * FROM pg_temp.t", RELATION)],
         scripts: &[
-            &[(Sql("CREATE TEMP TABLE tt (a int)"), DDL), (Sql("INSERT INTO tt VALUES (1)"), PINNED), (Sql("SELECT * FROM tt"), PINNED), (Sql("DROP TABLE tt"), PINNED), (Sql("SELECT * FROM tt"), "*")],
-            &[(Sql("CREATE TEMPORARY TABLE tt AS SELECT 5 AS a"), DDL), (Sql("SELECT a FROM tt"), PINNED), (Sql("SELECT 1"), PINNED), (Sql("DISCARD ALL"), PINNED), (Sql("SELECT 1"), READ), (Sql("SELECT a FROM tt"), RELATION)],
-            &[(Sql("CREATE TABLE pg_temp.tt (a int)"), DDL), (Sql("INSERT INTO pg_temp.tt VALUES (2)"), PINNED), (Sql("SELECT * FROM tt"), PINNED)],
+            &[
+                (Sql("CREATE TEMP TABLE tt (a int)"), DDL),
+                (Sql("INSERT INTO tt VALUES (1)"), PINNED),
+                (Sql("SELECT * FROM tt"), PINNED),
+                (Sql("DROP TABLE tt"), PINNED),
+                (Sql("SELECT * FROM tt"), RELATION),
+            ],
+            &[
+                (Sql("CREATE TEMPORARY TABLE tt AS SELECT 5 AS a"), DDL),
+                (Sql("SELECT a FROM tt"), PINNED),
+                (Sql("SELECT 1"), PINNED),
+                (Sql("DISCARD ALL"), PINNED),
+                (Sql("SELECT 1"), READ),
+                (Sql("SELECT a FROM tt"), RELATION),
+            ],
+            &[
+                (Sql("CREATE TABLE pg_temp.tt (a int)"), DDL),
+                (Sql("INSERT INTO pg_temp.tt VALUES (2)"), PINNED),
+                (Sql("SELECT * FROM tt"), PINNED),
+            ],
             &[(Sql("CREATE TEMP VIEW tv AS SELECT 7 AS a"), DDL), (Sql("SELECT * FROM tv"), PINNED)],
-            &[(Sql("BEGIN"), LOCAL), (Sql("CREATE TEMP TABLE tt (a int) ON COMMIT DROP"), TRANSACTION), (Sql("INSERT INTO tt VALUES (1)"), TRANSACTION), (Sql("SELECT * FROM tt"), TRANSACTION), (Sql("COMMIT"), TRANSACTION), (Sql("SELECT * FROM tt"), "*")],
-            &[(Sql("BEGIN"), LOCAL), (Sql("CREATE TEMP TABLE tt (a int)"), TRANSACTION), (Sql("ROLLBACK"), TRANSACTION), (Sql("SELECT * FROM tt"), "*")],
-            &[(Sql("SELECT pinning()"), FUNCTION), (Sql("SELECT * FROM hidden"), PINNED), (Sql("INSERT INTO hidden VALUES (4)"), PINNED), (Sql("SELECT count(*) FROM hidden"), PINNED)],
+            &[
+                (Sql("BEGIN"), LOCAL),
+                (Sql("CREATE TEMP TABLE tt (a int) ON COMMIT DROP"), TRANSACTION),
+                (Sql("INSERT INTO tt VALUES (1)"), TRANSACTION),
+                (Sql("SELECT * FROM tt"), TRANSACTION),
+                (Sql("COMMIT"), TRANSACTION),
+                (Sql("SELECT * FROM tt"), RELATION),
+            ],
+            &[
+                (Sql("BEGIN"), LOCAL),
+                (Sql("CREATE TEMP TABLE tt (a int)"), TRANSACTION),
+                (Sql("ROLLBACK"), TRANSACTION),
+                (Sql("SELECT * FROM tt"), RELATION),
+            ],
+            &[
+                (Sql("SELECT pinning()"), FUNCTION),
+                (Sql("SELECT * FROM hidden"), PINNED),
+                (Sql("INSERT INTO hidden VALUES (4)"), PINNED),
+                (Sql("SELECT count(*) FROM hidden"), PINNED),
+            ],
             &[(Sql("CREATE TEMP SEQUENCE ts"), DDL), (Sql("SELECT nextval('ts')"), PINNED)],
-            &[(Sql("CREATE FUNCTION pg_temp.tf() RETURNS int LANGUAGE sql AS 'SELECT 9'"), DDL), (Sql("SELECT pg_temp.tf()"), PINNED)],
+            &[
+                (Sql("CREATE FUNCTION pg_temp.tf() RETURNS int LANGUAGE sql AS 'SELECT 9'"), DDL),
+                (Sql("SELECT pg_temp.tf()"), PINNED),
+            ],
         ],
     }
 }
@@ -39,7 +76,11 @@ fn unlogged() -> Kind {
             ("INSERT INTO ul VALUES (2, 'more')", WRITE),
             ("SELECT last_value FROM sq", RELATION),
         ],
-        scripts: &[&[(Sql("CREATE UNLOGGED TABLE ul2 (a int)"), DDL), (Sql("SELECT * FROM ul2"), RELATION), (Sql("DROP TABLE ul2"), DDL)]],
+        scripts: &[&[
+            (Sql("CREATE UNLOGGED TABLE ul2 (a int)"), DDL),
+            (Sql("SELECT * FROM ul2"), RELATION),
+            (Sql("DROP TABLE ul2"), DDL),
+        ]],
     }
 }
 
@@ -68,13 +109,39 @@ pub(crate) fn sequences() -> Kind {
             ("SELECT currval('nowhere')", FUNCTION),
         ],
         scripts: &[
-            &[(Sql("SELECT nextval('sq')"), FUNCTION), (Sql("SELECT currval('sq'), lastval()"), PINNED), (Sql("SELECT 1"), PINNED)],
+            &[
+                (Sql("SELECT nextval('sq')"), FUNCTION),
+                (Sql("SELECT currval('sq'), lastval()"), PINNED),
+                (Sql("SELECT 1"), PINNED),
+            ],
             &[(Sql("SELECT currval('sq')"), FUNCTION), (Sql("SELECT 1"), READ)],
-            &[(Sql("INSERT INTO numbered (what) VALUES ('asked')"), WRITE), (Sql("SELECT lastval()"), PINNED), (Sql("DISCARD SEQUENCES"), PINNED), (Sql("SELECT lastval()"), PINNED)],
-            &[(Sql("SELECT setval('sq', 500)"), FUNCTION), (Sql("SELECT currval('sq')"), PINNED), (Sql("SELECT lastval()"), PINNED)],
-            &[(Sql("BEGIN"), LOCAL), (Sql("INSERT INTO log (what) VALUES ('asked')"), TRANSACTION), (Sql("COMMIT"), TRANSACTION), (Sql("SELECT currval('log_id_seq') = max(id) FROM log"), PINNED)],
-            &[(Sql("BEGIN"), LOCAL), (Sql("SELECT nextval('sq')"), TRANSACTION), (Sql("ROLLBACK"), TRANSACTION), (Sql("SELECT currval('sq')"), PINNED)],
-            &[(Sql("SELECT put('function')"), FUNCTION), (Sql("SELECT lastval() = max(id) FROM log"), PINNED)],
+            &[
+                (Sql("INSERT INTO numbered (what) VALUES ('asked')"), WRITE),
+                (Sql("SELECT lastval()"), PINNED),
+                (Sql("DISCARD SEQUENCES"), PINNED),
+                (Sql("SELECT lastval()"), PINNED),
+            ],
+            &[
+                (Sql("SELECT setval('sq', 500)"), FUNCTION),
+                (Sql("SELECT currval('sq')"), PINNED),
+                (Sql("SELECT lastval()"), PINNED),
+            ],
+            &[
+                (Sql("BEGIN"), LOCAL),
+                (Sql("INSERT INTO log (what) VALUES ('asked')"), TRANSACTION),
+                (Sql("COMMIT"), TRANSACTION),
+                (Sql("SELECT currval('log_id_seq') = max(id) FROM log"), PINNED),
+            ],
+            &[
+                (Sql("BEGIN"), LOCAL),
+                (Sql("SELECT nextval('sq')"), TRANSACTION),
+                (Sql("ROLLBACK"), TRANSACTION),
+                (Sql("SELECT currval('sq')"), PINNED),
+            ],
+            &[
+                (Sql("SELECT put('function')"), FUNCTION),
+                (Sql("SELECT lastval() = max(id) FROM log"), PINNED),
+            ],
         ],
     }
 }

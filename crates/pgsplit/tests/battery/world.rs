@@ -24,8 +24,8 @@ SELECT n.nspname || '.' || c.relname, CASE
          ELSE c.relkind::text END
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-UNION ALL SELECT 'functions', count(*)::text FROM pg_proc
-UNION ALL SELECT 'types', count(*)::text FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE n.nspname !~ '^pg_'
+UNION ALL SELECT 'functions', count(*)::text FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE n.nspname !~ '^pg_temp'
+UNION ALL SELECT 'types', count(*)::text FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace WHERE n.nspname !~ '^pg_'
 UNION ALL SELECT 'large objects', count(*)::text FROM pg_largeobject_metadata
 UNION ALL SELECT 'prepared transactions', count(*)::text FROM pg_prepared_xacts WHERE database = current_database()
 ORDER BY 1";
