@@ -5,12 +5,8 @@
 //! `tests/drivers` at the top of the repository; `scripts/drivers-setup` brings the drivers. `DRIVERS=psql` in the
 //! environment runs only the parts whose name contains the word.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a failed test panics, also in its helpers"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test panics, also in its helpers")]
+#![allow(clippy::print_stdout, reason = "the figures of a run, and which part has failed")]
 
 #[path = "drivers/compare.rs"]
 mod compare;

@@ -3,12 +3,19 @@
 //! Two clients share one connection to each node, so that whatever one leaves behind the other would find. Every script
 //! is also played on direct connections to the primary, and both must read the same.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test panics, also in its helpers")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed test panics, also in its helpers"
+)]
 
 #[path = "leaks/gone.rs"]
 mod gone;
 #[path = "leaks/hidden.rs"]
 mod hidden;
+#[path = "leaks/identity.rs"]
+mod identity;
 #[path = "leaks/objects.rs"]
 mod objects;
 #[path = "leaks/prepared.rs"]
@@ -24,7 +31,10 @@ use stage::{Case, Stage};
 
 /// Cases that are known to fail, each with the reason; they are played, and must go on failing until the entry is
 /// taken out.
-const KNOWN: &[(&str, &str)] = &[];
+const KNOWN: &[(&str, &str)] = &[(
+    "start-up parameters and RESET with a read",
+    "the server's own start-up value is in force for the rest of a message behind a RESET in it",
+)];
 
 type Scene = (&'static str, fn(&Stage));
 
@@ -35,8 +45,18 @@ fn nothing_leaks_and_nothing_is_lost() {
     let stage = Stage::start();
     stage.cluster.primary().sql("app", settings::ROLES).unwrap();
     let mut report = Report::default();
-    let cases: Vec<Case> =
-        [settings::cases(), prepared::cases(), objects::cases(), hidden::cases()].into_iter().flatten().collect();
+    let cases: Vec<Case> = [
+        settings::cases(),
+        identity::cases(),
+        prepared::cases(),
+        objects::cases(),
+        hidden::cases(),
+        objects::sequences(),
+        hidden::sequences(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     for case in cases.iter().filter(|case| case.name.contains(&only)) {
         let outcome = stage.play(case);
         // What a failed case leaves behind must not fail the next one.

@@ -2,7 +2,12 @@
 //!
 //! One cluster for all; every scene has a proxy of its own with the settings that it is about.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed test panics, also in its helpers")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed test panics, also in its helpers"
+)]
 
 #[path = "pooling/life.rs"]
 mod life;
@@ -30,7 +35,8 @@ const KNOWN: &[(&str, &str)] = &[];
 #[allow(clippy::print_stderr, reason = "shown with --nocapture, and when the test fails")]
 fn connections_are_pooled_as_promised() {
     let only = std::env::var("POOLING").unwrap_or_default();
-    let cluster = Cluster::builder().name("pooling").replicas(2).setting("max_connections", "200").start().unwrap();
+    let cluster =
+        Cluster::builder().name("pooling").replicas(2).setting("max_connections", "200").start().unwrap();
     tools::prepare(&cluster);
     let scenes = [limits::scenes(), life::scenes(), process::scenes(), nodes::scenes()].concat();
     let mut failures = Vec::new();

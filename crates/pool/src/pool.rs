@@ -134,7 +134,8 @@ impl Pool {
                 if !inner.waiting.is_empty() {
                     return None;
                 }
-                let exact = inner.idle.iter().rposition(|s| Arc::ptr_eq(s.applied(), want));
+                let exact =
+                    inner.idle.iter().rposition(|s| Arc::ptr_eq(s.applied(), want) && s.fits(want, base));
                 let at = exact.or_else(|| inner.idle.iter().rposition(|s| s.fits(want, base)))?;
                 inner.idle.remove(at)
             };
@@ -327,6 +328,11 @@ impl Pool {
     /// Whether a client waits for whom nothing is being opened. An idle connection that fits nobody makes room.
     fn wants_another(&self, limit: usize) -> Option<Option<Box<Server>>> {
         let mut inner = self.lock();
+        // Nothing is opened for those that have given up.
+        while inner.waiting.front().is_some_and(|waiter| waiter.hand.is_closed()) {
+            inner.waiting.pop_front();
+            self.environment.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
         inner.waiting.get(inner.opening)?;
         if inner.open < limit {
             return Some(None);
@@ -340,7 +346,7 @@ impl Pool {
 
     fn reserve(self: &Arc<Self>, limit: usize) -> Option<(Place, Arc<Settings>)> {
         let mut inner = self.lock();
-        let base = inner.waiting.get(inner.opening)?.base.clone();
+        let base = inner.waiting.get(inner.opening)?.base.opened_with();
         if inner.open >= limit {
             return None;
         }

@@ -5,11 +5,11 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use lru::LruCache;
-use pgsplit_net::Stream;
+use pgsplit_net::{ClientTls, Stream};
 use pgsplit_route::NodeId;
 use pgsplit_wire::build;
 
@@ -114,12 +114,12 @@ impl Server {
     }
 
     /// Whether it can be brought into the state `want` of a session that began with `base`. What it was opened with
-    /// comes back with every RESET, so the session must have a value of its own to put in its place.
+    /// comes back with every RESET, also in the middle of a message, so it must not be another session's.
     #[must_use]
     pub fn fits(&self, want: &Arc<Settings>, base: &Arc<Settings>) -> bool {
-        Arc::ptr_eq(&self.applied, want)
-            || (self.opened.iter().all(|(name, _)| base.get(name).is_some())
-                && self.sticky.iter().all(|name| want.get(name).is_some()))
+        let opened = self.opened.is_empty() || Arc::ptr_eq(&self.opened, base) || self.opened == *base;
+        opened
+            && (Arc::ptr_eq(&self.applied, want) || self.sticky.iter().all(|name| want.get(name).is_some()))
     }
 
     /// What is certainly in force of `current` after a RESET of anything, for a session that began with `base`: where
@@ -154,6 +154,31 @@ impl Server {
                 Pool::put(self);
             }
         });
+    }
+
+    /// Closes it although a statement runs on it. The statement is cancelled, since a server does not look for its client
+    /// while it works; more than once, since it takes no cancel before it has begun. In the background, and not for long.
+    pub fn abandon(mut self: Box<Self>, tls: Arc<ClientTls>) {
+        const PAUSES: [u64; 3] = [50, 250, 1250];
+        tokio::spawn(async move {
+            for pause in PAUSES {
+                self.cancel.begin().send(&tls).await;
+                if tokio::time::timeout(Duration::from_millis(pause), self.until_silent()).await.is_ok() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Reads until the server has hung up or is ready for the next statement.
+    async fn until_silent(&mut self) {
+        let mut chunk = vec![0; 16 * 1024];
+        while let Ok(n @ 1..) = self.stream.read_some(&mut chunk).await {
+            let said = chunk.get(..n).unwrap_or_default();
+            if said.len() >= 6 && said.get(said.len() - 6..said.len() - 1) == Some(&[b'Z', 0, 0, 0, 5]) {
+                return;
+            }
+        }
     }
 
     /// Waits until the server has signalled the backend for every cancel, then for one empty round trip, in which an

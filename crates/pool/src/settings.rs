@@ -14,6 +14,16 @@ pub struct Settings {
     entries: Vec<Entry>,
 }
 
+/// Settings that can be given with the login only (`PGC_BACKEND` and `PGC_SU_BACKEND` in guc_tables.c).
+const AT_LOGIN: [&[u8]; 6] = [
+    b"ignore_system_indexes",
+    b"jit_debugging_support",
+    b"jit_profiling_support",
+    b"log_connections",
+    b"log_disconnections",
+    b"post_auth_delay",
+];
+
 static EMPTY: LazyLock<Arc<Settings>> = LazyLock::new(Arc::default);
 
 impl Settings {
@@ -81,6 +91,14 @@ impl Settings {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Those that a connection for a session that begins with these settings is opened with. As few as possible, so that
+    /// any session may have it next: all others can be set later.
+    #[must_use]
+    pub(crate) fn opened_with(self: &Arc<Self>) -> Arc<Self> {
+        let needs_login = self.entries.iter().any(|(name, _)| AT_LOGIN.contains(&&**name));
+        if needs_login { self.clone() } else { Self::none() }
     }
 
     /// Bytes on the heap, about.
@@ -215,6 +233,13 @@ mod tests {
     fn equal_values_need_nothing() {
         assert_eq!(replay(&[("a", "1")], &[("A", "1")]), None);
         assert_eq!(replay(&[], &[]), None);
+    }
+
+    #[test]
+    fn only_what_cannot_be_set_later_is_needed_at_login() {
+        assert!(settings(&[("timezone", "UTC")]).opened_with().is_empty());
+        let both = settings(&[("timezone", "UTC"), ("log_disconnections", "on")]);
+        assert_eq!(both.opened_with(), both);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use pgsplit_pool::Params;
 use pgsplit_sql::command::{Discard, SetValue};
 use pgsplit_sql::{Command, Effects};
 use pgsplit_wire::backend::{Fields, command_tag, parameter, ready};
-use pgsplit_wire::{HEADER, Header, Status};
+use pgsplit_wire::{HEADER, Header, Status, build};
 
 use crate::link::{Held, Link, Owed, To, UNKNOWN, Undo, What};
 use crate::retry::again;
@@ -110,8 +110,9 @@ impl Session {
             return Ok(rest.len());
         };
         let body = frame.get(HEADER..).unwrap_or_default();
-        if matches!(link.owed.front(), Some(Owed { to: To::Session, .. })) {
-            // The client may be told of changes behind it.
+        if matches!(link.owed.front(), Some(Owed { to: To::Session, .. })) || link.reset && header.tag == b'S'
+        {
+            // The client may be told of changes behind it, or in its place.
             run.end(&mut self.outbox);
         }
         let fate = self.on_message(link, header.tag, body)?;
@@ -243,12 +244,33 @@ impl Session {
         if name == b"in_hot_standby" || shown == Fate::Swallow {
             return Ok(Fate::Swallow);
         }
+        if link.reset
+            && let Some(own) = self.value_at_start(name)
+        {
+            // The connection was opened with another value, or none: the session's own is about to be set again.
+            if !self.state.told().says(name, &own) {
+                build::parameter(&mut self.outbox, name, &own);
+                let mut told: Params = (**self.state.told()).clone();
+                told.set(name, &own);
+                self.state.set_told(&told.into());
+            }
+            return Ok(Fate::Swallow);
+        }
         if !self.state.told().says(name, value) {
             let mut told: Params = (**self.state.told()).clone();
             told.set(name, value);
             self.state.set_told(&told.into());
         }
         Ok(Fate::Forward)
+    }
+
+    /// What was reported at the login of a parameter that has its start-up value again.
+    fn value_at_start(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let (lower, settings) = (name.to_ascii_lowercase(), &self.state.settings);
+        let start = settings.base().get(&lower)?;
+        let again = settings.current().get(&lower) == Some(start);
+        let reported = again.then(|| self.users.reported(settings.base())).flatten()?;
+        reported.get(name).map(<[u8]>::to_vec)
     }
 
     fn on_command_complete(&mut self, link: &mut Link, body: &[u8], shown: Fate) -> Result<Fate, OutOfStep> {

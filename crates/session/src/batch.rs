@@ -335,7 +335,12 @@ impl Session {
             catalog: catalog.version(),
         };
         let shared = !parse.name.is_empty();
-        let statement = if shared { self.users.statements.intern(key) } else { Statement::alone(key) };
+        // While a change of the catalog is under way its version says nothing: an older plan could be met.
+        let changing = catalog.version() == 0
+            || self.catalog.is_stale()
+            || self.state.effects.intersects(Effects::DDL | Effects::MAYBE_DDL);
+        let statement =
+            if shared && !changing { self.users.statements.intern(key) } else { Statement::alone(key) };
         let prepared = Prepared {
             statement,
             facts: facts.clone(),

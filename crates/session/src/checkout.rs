@@ -119,19 +119,22 @@ impl Session {
         })
     }
 
-    /// Waits, unless a cancel request arrives.
-    async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T, NoLink> {
+    /// Waits, unless a cancel request arrives or the client goes away.
+    async fn unless_cancelled<T>(&mut self, work: impl Future<Output = T>) -> Result<T, NoLink> {
         self.handle.set_waiting();
         let mut work = pin!(work);
         let done = poll_fn(|cx| {
             if let Poll::Ready(value) = work.as_mut().poll(cx) {
-                return Poll::Ready(Some(value));
+                return Poll::Ready(Ok(Some(value)));
             }
-            self.handle.poll_cancelled(cx).map(|()| None)
+            if self.handle.poll_cancelled(cx).is_ready() {
+                return Poll::Ready(Ok(None));
+            }
+            self.poll_gone(cx)
         })
         .await;
         self.handle.set_running(None);
-        done.ok_or_else(|| {
+        done?.ok_or_else(|| {
             PgError::error(sqlstate::QUERY_CANCELED, "canceling statement due to user request").into()
         })
     }
@@ -229,12 +232,10 @@ impl Session {
         }
     }
 
-    /// The client has gone: what still runs for it is cancelled, since a server does not look for its client meanwhile.
-    pub(crate) fn cancel_what_runs(&self) {
-        if let Some(link) = self.link.as_ref().filter(|link| !link.owed.is_empty()) {
-            let in_flight = link.server.cancel.begin();
-            let tls = self.shared.pools.environment().tls.load_full();
-            tokio::spawn(async move { in_flight.send(&tls).await });
+    /// The client has gone: what still runs for it is cancelled.
+    pub(crate) fn cancel_what_runs(&mut self) {
+        if let Some(link) = self.link.take_if(|link| !link.owed.is_empty()) {
+            link.server.abandon(self.shared.pools.environment().tls.load_full());
         }
     }
 

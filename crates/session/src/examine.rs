@@ -30,7 +30,7 @@ const ASK: Effects = Effects::SETTING_OPAQUE
 /// One row for each thing found: what it is, and for settings the name and value. Every name is qualified, because the
 /// session's search_path is in force.
 const QUESTION: &str = "\
-SELECT 'setting', name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings \
+SELECT source, name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings \
  WHERE source OPERATOR(pg_catalog.=) ANY ('{session,client}') \
 UNION ALL SELECT 'role', '', pg_catalog.current_setting('role') \
 UNION ALL SELECT 'temporary', '', '' WHERE EXISTS \
@@ -48,6 +48,8 @@ UNION ALL SELECT 'hold', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_cursors 
 struct Found {
     pin: Option<PinReason>,
     settings: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What the connection was opened with and that is in force.
+    opened: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Session {
@@ -153,7 +155,9 @@ impl Session {
         self.settle_quietly().await?;
         let Some(link) = &mut self.link else { return Ok(()) };
         let found = Found::read(&std::mem::take(&mut link.found));
-        self.adopt(&found);
+        if self.adopt(&found) {
+            self.set_right().await?;
+        }
         if is_asked_for(self.state.pin) {
             // A function that sets what its source does not name may have set anything.
             let anything = hidden && self.catalog.load().custom_settings().iter().any(|name| &**name == "*");
@@ -222,21 +226,42 @@ impl Session {
     }
 
     /// Takes over the settings that the server says are in force. Values that only look different stay as they were.
-    fn adopt(&mut self, found: &Found) {
-        let current = self.state.settings.current().clone();
-        let mut next: Vec<(&[u8], &[u8])> = current.iter().filter(|(name, _)| is_unlisted(name)).collect();
-        for (name, value) in &found.settings {
+    /// Where hidden code has reset something, the session has its start-up value again, and the server its own: true when
+    /// that is to be set right.
+    fn adopt(&mut self, found: &Found) -> bool {
+        let (current, base) = (self.state.settings.current().clone(), self.state.settings.base().clone());
+        let mut there: Vec<(&[u8], &[u8])> = current.iter().filter(|(name, _)| is_unlisted(name)).collect();
+        for (name, value) in found.settings.iter().chain(&found.opened) {
             let known = current.get(name).filter(|known| known.eq_ignore_ascii_case(value));
-            next.push((name, known.unwrap_or(value)));
+            there.push((name, known.unwrap_or(value)));
         }
-        let next = Settings::new(next);
+        let there = Settings::new(there);
+        let own =
+            |name: &[u8]| found.opened.iter().any(|(known, _)| known == name) || there.get(name).is_none();
+        let starts = base.iter().filter(|(name, _)| !is_unlisted(name) && own(name));
+        let next = Settings::new(there.iter().chain(starts));
         let settings = if *next == *current { current } else { next };
         self.state.settings.adopt(settings);
         self.state.settings.commit();
         let settings: Arc<Settings> = self.state.settings.current().clone();
+        let right = *there == *settings;
         if let Some(link) = &mut self.link {
-            link.server.set_applied(&settings);
+            link.server.set_applied(if right { &settings } else { &there });
         }
+        !right
+    }
+
+    /// Brings the held connection into the session's state.
+    async fn set_right(&mut self) -> Result<(), End> {
+        let want = self.state.settings.current().clone();
+        let Some(link) = &mut self.link else { return Ok(()) };
+        let replay = Replay::between(link.server.applied(), &want);
+        replay.iter().flat_map(|replay| &replay.texts).for_each(|text| link.query(text, To::Session));
+        self.settle_quietly().await?;
+        if let Some(link) = &mut self.link {
+            link.server.set_applied(&want);
+        }
+        Ok(())
     }
 }
 
@@ -271,7 +296,11 @@ impl Found {
         for row in rows {
             let Some([kind, name, value]) = columns(row) else { continue };
             let pin = match &*kind {
-                b"setting" => {
+                b"client" => {
+                    found.opened.push((name.to_ascii_lowercase(), value.to_vec()));
+                    continue;
+                }
+                b"session" => {
                     found.settings.push((name.to_ascii_lowercase(), value.to_vec()));
                     continue;
                 }
@@ -327,7 +356,7 @@ mod tests {
     #[test]
     fn reads_rows() {
         let rows =
-            [row(["setting", "DateStyle", "ISO, DMY"]), row(["role", "", "none"]), row(["lock", "", ""])];
+            [row(["session", "DateStyle", "ISO, DMY"]), row(["role", "", "none"]), row(["lock", "", ""])];
         let found = Found::read(&rows);
         assert_eq!(found.settings, [(b"datestyle".to_vec(), b"ISO, DMY".to_vec())]);
         assert_eq!(found.pin, Some(PinReason::AdvisoryLock));

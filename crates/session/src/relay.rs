@@ -122,10 +122,13 @@ impl Session {
         self.poll_gone(cx)
     }
 
-    /// Notices a client that goes away while its statement runs; what it sends meanwhile is kept.
-    fn poll_gone<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, End>> {
+    /// Notices a client that goes away while its statement runs or waits; what it sends meanwhile is kept.
+    pub(crate) fn poll_gone<T>(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, End>> {
         while self.inbox.len() < MAX_PENDING {
-            ready!(self.poll_client(cx))?;
+            if let Err(end) = ready!(self.poll_client(cx)) {
+                // What it sent before, Terminate at least, is carried out first, as a server does.
+                return if self.inbox.is_empty() { Poll::Ready(Err(end)) } else { Poll::Pending };
+            }
         }
         Poll::Pending
     }

@@ -60,7 +60,9 @@ impl Session {
             }
         }
         self.state.errored = true;
+        // asyncpg and pgjdbc prepare again when they see this routine, and only then.
         PgError::error(sqlstate::FEATURE_NOT_SUPPORTED, "cached plan must not change result type")
+            .routine("RevalidateCachedQuery")
             .encode(&mut self.outbox);
         Ok(())
     }

@@ -43,13 +43,22 @@ pub struct PgError {
     pub detail: Option<String>,
     /// What to do.
     pub hint: Option<String>,
+    /// The function of PostgreSQL that this error stands for: some drivers tell errors of one code apart by it.
+    pub routine: Option<&'static str>,
 }
 
 impl PgError {
     /// An ERROR.
     #[must_use]
     pub fn error(code: SqlState, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, code, message: message.into(), detail: None, hint: None }
+        Self {
+            severity: Severity::Error,
+            code,
+            message: message.into(),
+            detail: None,
+            hint: None,
+            routine: None,
+        }
     }
 
     /// A FATAL error: the connection ends with it.
@@ -78,6 +87,13 @@ impl PgError {
         self
     }
 
+    /// Names the function of PostgreSQL that this error stands for.
+    #[must_use]
+    pub fn routine(mut self, routine: &'static str) -> Self {
+        self.routine = Some(routine);
+        self
+    }
+
     /// Appends it as ErrorResponse or, for a notice or warning, as NoticeResponse.
     pub fn encode(&self, out: &mut BytesMut) {
         let severity = self.severity.name().to_owned();
@@ -89,6 +105,7 @@ impl PgError {
         ];
         fields.extend(self.detail.iter().map(|d| (b'D', d.replace('\0', " "))));
         fields.extend(self.hint.iter().map(|h| (b'H', h.replace('\0', " "))));
+        fields.extend(self.routine.iter().map(|&routine| (b'R', routine.to_owned())));
         let before = out.len();
         let written = match self.severity {
             Severity::Error | Severity::Fatal => ErrorResponse::new(fields).encode(out),

@@ -55,9 +55,6 @@ mod tests {
         let counts = |db1, db2| [("db1".into(), db1), ("db2".into(), db2)];
         let text = line(3, &counts(10, 0), &counts(30, 500), Duration::from_secs(2));
         assert_eq!(text, "clients 3  db1 10/s 30  db2 250/s 500");
-        assert_eq!(
-            line(0, &counts(1, 1), &counts(1, 1), Duration::ZERO),
-            "clients 0  db1 0/s 1  db2 0/s 1"
-        );
+        assert_eq!(line(0, &counts(1, 1), &counts(1, 1), Duration::ZERO), "clients 0  db1 0/s 1  db2 0/s 1");
     }
 }

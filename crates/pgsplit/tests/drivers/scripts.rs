@@ -10,37 +10,40 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// A file that `scripts/drivers-setup` makes. A driver that is missing is a failure, not a reason to pass.
-fn installed(path: &str) -> PathBuf {
-    let path = repository().join(path);
-    assert!(
-        path.exists(),
-        "{} is missing: run scripts/drivers-setup, which installs the drivers",
-        path.display()
-    );
-    path
+/// Drivers that are missing, or not those of the list, are a failure and not a reason to pass. `scripts/drivers-setup`
+/// leaves a copy of the list behind.
+fn assert_installed(list: &str, stamp: &str) {
+    let read = |path: &str| std::fs::read(repository().join(path)).ok();
+    let same = read(list).is_some_and(|list| read(stamp) == Some(list));
+    assert!(same, "the drivers of {list} are not installed: run scripts/drivers-setup");
 }
 
 /// A script under `tests/drivers`, run by the environment that has the drivers.
 pub(crate) fn python(stage: &Stage, script: &str) {
-    let interpreter = installed("target/drivers/bin/python");
-    installed("target/drivers/requirements.txt");
+    assert_installed("tests/drivers/requirements.txt", "target/drivers/requirements.txt");
+    let interpreter = repository().join("target/drivers/bin/python");
     let script = repository().join("tests/drivers").join(script);
-    same(stage, &script.display().to_string(), "", |uri| {
-        let mut command = clean(&interpreter);
-        command.arg("-B").arg(&script).arg(uri).env("PYTHONIOENCODING", "utf-8");
-        command
+    let name = script.display().to_string();
+    stage.reading_on_replicas(|| {
+        same(stage, &name, "", |uri| {
+            let mut command = clean(&interpreter);
+            command.arg("-B").arg(&script).arg(uri).env("PYTHONIOENCODING", "utf-8");
+            command
+        })
     });
 }
 
 /// A script under `tests/drivers/node`.
 pub(crate) fn node(stage: &Stage, script: &str) {
-    installed("tests/drivers/node/node_modules/.installed");
+    assert_installed("tests/drivers/node/package-lock.json", "tests/drivers/node/node_modules/.installed");
     let script = repository().join("tests/drivers/node").join(script);
-    same(stage, &script.display().to_string(), "", |uri| {
-        let mut command = clean(Path::new("node"));
-        command.arg("--no-deprecation").arg(&script).arg(uri);
-        command
+    let name = script.display().to_string();
+    stage.reading_on_replicas(|| {
+        same(stage, &name, "", |uri| {
+            let mut command = clean(Path::new("node"));
+            command.arg("--no-deprecation").arg(&script).arg(uri);
+            command
+        })
     });
 }
 

@@ -44,20 +44,32 @@ pub(crate) fn scenes() -> Vec<Scene> {
         }),
         ("gone in COPY in of the extended protocol", |stage| {
             vanish(stage, |a| {
-                a.send_all(&[parse("", "COPY gone FROM STDIN", &[]), bind("", "", &[]), execute("", 0), pgsplit_testkit::peer::message::sync()]).unwrap();
+                a.send_all(&[
+                    parse("", "COPY gone FROM STDIN", &[]),
+                    bind("", "", &[]),
+                    execute("", 0),
+                    pgsplit_testkit::peer::message::sync(),
+                ])
+                .unwrap();
                 a.read_until(b'G').unwrap();
                 a.send(&copy_data(b"1\n")).unwrap();
             });
         }),
         ("gone in COPY out", |stage| {
             vanish(stage, |a| {
-                a.send(&query("COPY (SELECT txid_current(), n FROM generate_series(1, 50000000) n) TO STDOUT")).unwrap();
+                a.send(&query(
+                    "COPY (SELECT txid_current(), n FROM generate_series(1, 50000000) n) TO STDOUT",
+                ))
+                .unwrap();
                 a.read_until(b'd').unwrap();
             });
         }),
         ("gone in the middle of rows that it does not read", |stage| {
             vanish(stage, |a| {
-                a.send(&query("SELECT n, repeat('x', 1000), txid_current() FROM generate_series(1, 50000000) n")).unwrap();
+                a.send(&query(
+                    "SELECT n, repeat('x', 1000), txid_current() FROM generate_series(1, 50000000) n",
+                ))
+                .unwrap();
                 a.read_until(b'D').unwrap();
             });
         }),
@@ -69,27 +81,50 @@ pub(crate) fn scenes() -> Vec<Scene> {
         }),
         ("gone with a batch without Sync", |stage| {
             vanish(stage, |a| {
-                a.send_all(&[parse("", "INSERT INTO gone VALUES (1)", &[]), bind("", "", &[]), execute("", 0)]).unwrap();
+                a.send_all(&[
+                    parse("", "INSERT INTO gone VALUES (1)", &[]),
+                    bind("", "", &[]),
+                    execute("", 0),
+                ])
+                .unwrap();
             });
         }),
         ("gone with a batch and Flush", |stage| {
             vanish(stage, |a| {
-                a.send_all(&[parse("", "INSERT INTO gone VALUES (1)", &[]), bind("", "", &[]), execute("", 0), pgsplit_testkit::peer::message::flush()]).unwrap();
+                a.send_all(&[
+                    parse("", "INSERT INTO gone VALUES (1)", &[]),
+                    bind("", "", &[]),
+                    execute("", 0),
+                    pgsplit_testkit::peer::message::flush(),
+                ])
+                .unwrap();
                 a.read_until(b'C').unwrap();
             });
         }),
         ("gone with a portal half read", |stage| {
             vanish(stage, |a| {
                 ask(a, &["BEGIN"]);
-                a.send_all(&[parse("", "SELECT generate_series(1, 100)", &[]), bind("p", "", &[]), execute("p", 2), pgsplit_testkit::peer::message::flush()]).unwrap();
+                a.send_all(&[
+                    parse("", "SELECT generate_series(1, 100)", &[]),
+                    bind("p", "", &[]),
+                    execute("p", 2),
+                    pgsplit_testkit::peer::message::flush(),
+                ])
+                .unwrap();
                 a.read_until(b's').unwrap();
             });
         }),
-        ("gone with a temporary table", |stage| vanish(stage, |a| ask(a, &["CREATE TEMP TABLE gone_too (v int)"]))),
+        ("gone with a temporary table", |stage| {
+            vanish(stage, |a| ask(a, &["CREATE TEMP TABLE gone_too (v int)"]))
+        }),
         ("gone with an advisory lock", |stage| vanish(stage, |a| ask(a, &["SELECT pg_advisory_lock(5)"]))),
-        ("gone with a cursor", |stage| vanish(stage, |a| ask(a, &["DECLARE c CURSOR WITH HOLD FOR SELECT 1"]))),
+        ("gone with a cursor", |stage| {
+            vanish(stage, |a| ask(a, &["DECLARE c CURSOR WITH HOLD FOR SELECT 1"]))
+        }),
         ("gone with LISTEN", |stage| vanish(stage, |a| ask(a, &["LISTEN news"]))),
-        ("gone with settings", |stage| vanish(stage, |a| ask(a, &["SET work_mem = '5MB'", "SET ROLE r1", "SELECT 1"]))),
+        ("gone with settings", |stage| {
+            vanish(stage, |a| ask(a, &["SET work_mem = '5MB'", "SET ROLE r1", "SELECT 1"]))
+        }),
         ("gone while it waits for a connection", gone_in_line),
     ]
 }
@@ -104,7 +139,9 @@ fn ask(client: &mut RawClient, texts: &[&str]) {
 /// not committed must not be there, and the next client must find nothing.
 fn vanish(stage: &Stage, act: Act) {
     let primary = stage.cluster.primary();
-    primary.sql("app", "DROP TABLE IF EXISTS gone; CREATE TABLE gone (v int); GRANT ALL ON gone TO app").unwrap();
+    primary
+        .sql("app", "DROP TABLE IF EXISTS gone; CREATE TABLE gone (v int); GRANT ALL ON gone TO app")
+        .unwrap();
     stage.cluster.wait_caught_up().unwrap();
     for proxy in [&stage.one, &stage.two] {
         let mut a = proxy.client(&Account::APP, "app").unwrap();

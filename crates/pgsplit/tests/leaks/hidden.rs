@@ -61,26 +61,65 @@ pub(crate) fn cases() -> Vec<Case> {
 fn settings() -> Vec<Case> {
     vec![
         tracked("hidden setting in DO", "DO $$ BEGIN SET work_mem = '5MB'; END $$", WORK_MEM),
-        tracked("hidden setting in DO that is computed", "DO $$ BEGIN EXECUTE format('SET %I = %L', 'work_mem', '5MB'); END $$", WORK_MEM),
+        tracked(
+            "hidden setting in DO that is computed",
+            "DO $$ BEGIN EXECUTE format('SET %I = %L', 'work_mem', '5MB'); END $$",
+            WORK_MEM,
+        ),
         tracked("hidden setting in a function", "SELECT makes_setting()", WORK_MEM),
         tracked("hidden setting by set_config", "SELECT makes_setting_by_config()", WORK_MEM),
         tracked("hidden setting in a trigger", "INSERT INTO fires VALUES ('setting')", WORK_MEM),
         tracked("hidden setting through a view", "SELECT * FROM through_a_view", WORK_MEM),
-        tracked("hidden setting in a procedure", "CALL makes_in_procedure()", "current_setting('work_mem'), current_setting('random_page_cost')"),
-        tracked("hidden setting by EXPLAIN ANALYZE", "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT makes_setting()", WORK_MEM),
+        tracked(
+            "hidden setting in a procedure",
+            "CALL makes_in_procedure()",
+            "current_setting('work_mem'), current_setting('random_page_cost')",
+        ),
+        tracked(
+            "hidden setting by EXPLAIN ANALYZE",
+            "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT makes_setting()",
+            WORK_MEM,
+        ),
         tracked("hidden role in a function", "SELECT makes_role()", "current_user"),
         tracked("hidden search path in a function", "SELECT makes_path()", "current_setting('search_path')"),
         tracked("hidden local setting in DO", "DO $$ BEGIN SET LOCAL work_mem = '5MB'; END $$", WORK_MEM),
         tracked("hidden reset in DO", "DO $$ BEGIN RESET ALL; END $$", WORK_MEM),
-        Case::new("hidden setting rolled back").setup(MAKERS).asks("a", &["BEGIN", "SELECT makes_setting()", "ROLLBACK"]).free().looks(WORK_MEM),
-        Case::new("hidden setting behind a savepoint").setup(MAKERS)
-            .asks("a", &["BEGIN", "SET work_mem = '6MB'", "SAVEPOINT x", "SELECT makes_setting()", "ROLLBACK TO x", "COMMIT"])
+        Case::new("hidden setting rolled back")
+            .setup(MAKERS)
+            .asks("a", &["BEGIN", "SELECT makes_setting()", "ROLLBACK"])
+            .free()
             .looks(WORK_MEM),
-        Case::new("hidden setting with one's own").setup(MAKERS)
-            .asks("a", &["SET IntervalStyle = iso_8601", "SET search_path = \"S 3\", public", "SELECT makes_setting()"])
+        Case::new("hidden setting behind a savepoint")
+            .setup(MAKERS)
+            .asks(
+                "a",
+                &[
+                    "BEGIN",
+                    "SET work_mem = '6MB'",
+                    "SAVEPOINT x",
+                    "SELECT makes_setting()",
+                    "ROLLBACK TO x",
+                    "COMMIT",
+                ],
+            )
+            .looks(WORK_MEM),
+        Case::new("hidden setting with one's own")
+            .setup(MAKERS)
+            .asks(
+                "a",
+                &[
+                    "SET IntervalStyle = iso_8601",
+                    "SET search_path = \"S 3\", public",
+                    "SELECT makes_setting()",
+                ],
+            )
             .looks("current_setting('work_mem'), interval '1 day', current_setting('search_path')"),
-        Case::new("hidden setting in the extended protocol").setup(MAKERS).bound("a", "SELECT makes_setting()", &[]).looks(WORK_MEM),
-        Case::new("hidden reset of one's own").setup(MAKERS)
+        Case::new("hidden setting in the extended protocol")
+            .setup(MAKERS)
+            .bound("a", "SELECT makes_setting()", &[])
+            .looks(WORK_MEM),
+        Case::new("hidden reset of one's own")
+            .setup(MAKERS)
             .asks("a", &["SET work_mem = '6MB'", "DO $$ BEGIN RESET work_mem; END $$"])
             .looks(WORK_MEM),
     ]
@@ -89,27 +128,65 @@ fn settings() -> Vec<Case> {
 fn custom() -> Vec<Case> {
     let made = |name, make: &str| case(name).look("b", TENANT).ask("a", make).looks(TENANT);
     vec![
-        made("hidden custom setting in DO", "DO $$ BEGIN PERFORM set_config('app.tenant', 'tenant1', false); END $$"),
+        made(
+            "hidden custom setting in DO",
+            "DO $$ BEGIN PERFORM set_config('app.tenant', 'tenant1', false); END $$",
+        ),
         made("hidden custom setting by SET in DO", "DO $$ BEGIN SET app.tenant = 'tenant1'; END $$"),
         made("hidden custom setting in a function", "SELECT makes_custom()"),
         made("hidden custom setting in a function of sql", "SELECT makes_custom_sql()"),
         made("hidden custom setting in a trigger", "INSERT INTO fires VALUES ('custom')"),
         made("hidden custom setting that is local", "SELECT makes_custom_locally()"),
-        made("hidden custom setting with a computed name", "DO $$ BEGIN PERFORM set_config('app' || '.' || 'tenant', 'tenant1', false); END $$"),
-        case("hidden custom setting over one's own").asks("a", &["SET app.tenant = 'tenant2'", "SELECT makes_custom()"]).looks(TENANT),
-        case("hidden custom setting of both").ask("a", "SELECT makes_custom()").ask("b", "SET app.tenant = 'tenant2'").looks(TENANT),
+        made(
+            "hidden custom setting with a computed name",
+            "DO $$ BEGIN PERFORM set_config('app' || '.' || 'tenant', 'tenant1', false); END $$",
+        ),
+        case("hidden custom setting over one's own")
+            .asks("a", &["SET app.tenant = 'tenant2'", "SELECT makes_custom()"])
+            .looks(TENANT),
+        case("hidden custom setting of both")
+            .ask("a", "SELECT makes_custom()")
+            .ask("b", "SET app.tenant = 'tenant2'")
+            .looks(TENANT),
     ]
 }
 
 fn pins() -> Vec<Case> {
-    let made = |name, make: &str, pin, expressions: &str| case(name).ask("a", make).pinned(pin).looks(expressions).free();
+    let made = |name, make: &str, pin, expressions: &str| {
+        case(name).ask("a", make).pinned(pin).looks(expressions).free()
+    };
     vec![
-        made("hidden temporary table in DO", "DO $$ BEGIN CREATE TEMP TABLE tt (v int); END $$", "temporary-object", TABLE),
+        made(
+            "hidden temporary table in DO",
+            "DO $$ BEGIN CREATE TEMP TABLE tt (v int); END $$",
+            "temporary-object",
+            TABLE,
+        ),
         made("hidden temporary table in a function", "SELECT makes_table()", "temporary-object", TABLE),
-        made("hidden temporary table in a trigger", "INSERT INTO fires VALUES ('table')", "temporary-object", TABLE),
-        made("hidden advisory lock in DO", "DO $$ BEGIN PERFORM pg_advisory_lock(9); END $$", "advisory-lock", WORK_MEM),
-        made("hidden advisory lock in a trigger", "INSERT INTO fires VALUES ('lock')", "advisory-lock", WORK_MEM),
-        made("hidden LISTEN in a function", "SELECT makes_listen()", "listen", "(SELECT count(*) FROM pg_listening_channels())"),
+        made(
+            "hidden temporary table in a trigger",
+            "INSERT INTO fires VALUES ('table')",
+            "temporary-object",
+            TABLE,
+        ),
+        made(
+            "hidden advisory lock in DO",
+            "DO $$ BEGIN PERFORM pg_advisory_lock(9); END $$",
+            "advisory-lock",
+            WORK_MEM,
+        ),
+        made(
+            "hidden advisory lock in a trigger",
+            "INSERT INTO fires VALUES ('lock')",
+            "advisory-lock",
+            WORK_MEM,
+        ),
+        made(
+            "hidden LISTEN in a function",
+            "SELECT makes_listen()",
+            "listen",
+            "(SELECT count(*) FROM pg_listening_channels())",
+        ),
         case("hidden temporary table ends in DO")
             .ask("a", "SELECT makes_table()")
             .pinned("temporary-object")
@@ -125,6 +202,34 @@ fn pins() -> Vec<Case> {
             .pinned("advisory-lock")
             .ask("a", "SELECT pg_advisory_unlock_all()")
             .free(),
+    ]
+}
+
+fn nothing() -> Vec<Case> {
+    vec![
+        tracked(
+            "hidden nothing: a function with a SET clause",
+            "SELECT makes_nothing()",
+            "current_setting('search_path')",
+        ),
+        tracked("hidden nothing: a temporary table ON COMMIT DROP", "SELECT makes_passing_table()", TABLE),
+        tracked("hidden nothing: DO", "DO $$ BEGIN NULL; END $$", WORK_MEM),
+        Case::new("hidden table rolled back")
+            .setup(MAKERS)
+            .asks("a", &["BEGIN", "SELECT makes_table()", "ROLLBACK"])
+            .free()
+            .looks(TABLE),
+        Case::new("hidden table whose statement fails")
+            .setup(MAKERS)
+            .ask("a", "SELECT makes_table(), 1/0")
+            .free()
+            .looks(TABLE),
+    ]
+}
+
+/// Played last, as [`crate::objects::sequences`].
+pub(crate) fn sequences() -> Vec<Case> {
+    vec![
         case("hidden sequence")
             .ask("b", "SELECT lastval()")
             .ask("a", "SELECT makes_sequence()")
@@ -133,15 +238,5 @@ fn pins() -> Vec<Case> {
             .ask("a", "INSERT INTO fires VALUES ('sequence')")
             .ask("b", "SELECT lastval()")
             .ask("a", "SELECT lastval()"),
-    ]
-}
-
-fn nothing() -> Vec<Case> {
-    vec![
-        tracked("hidden nothing: a function with a SET clause", "SELECT makes_nothing()", "current_setting('search_path')"),
-        tracked("hidden nothing: a temporary table ON COMMIT DROP", "SELECT makes_passing_table()", TABLE),
-        tracked("hidden nothing: DO", "DO $$ BEGIN NULL; END $$", WORK_MEM),
-        Case::new("hidden table rolled back").setup(MAKERS).asks("a", &["BEGIN", "SELECT makes_table()", "ROLLBACK"]).free().looks(TABLE),
-        Case::new("hidden table whose statement fails").setup(MAKERS).ask("a", "SELECT makes_table(), 1/0").free().looks(TABLE),
     ]
 }

@@ -9,7 +9,7 @@ use crate::Scene;
 use crate::stage::{Case, Stage, told};
 
 pub(crate) fn cases() -> Vec<Case> {
-    [temporary(), cursors(), locks(), sequences(), others()].into_iter().flatten().collect()
+    [temporary(), cursors(), locks(), others()].into_iter().flatten().collect()
 }
 
 fn temporary() -> Vec<Case> {
@@ -29,39 +29,67 @@ fn temporary() -> Vec<Case> {
             .leave("a")
             .ask("b", "SELECT * FROM tt")
             .ask("c", "SELECT * FROM tt"),
-        made("temporary table dropped", &["CREATE TEMP TABLE tt (v int)", "DROP TABLE tt"]).free().looks(seen),
-        made("temporary table rolled back", &["BEGIN", "CREATE TEMP TABLE tt (v int)", "ROLLBACK"]).free().looks(seen),
-        made("temporary table ON COMMIT DROP", &["BEGIN", "CREATE TEMP TABLE tt (v int) ON COMMIT DROP", "INSERT INTO tt VALUES (1)", "COMMIT"])
+        made("temporary table dropped", &["CREATE TEMP TABLE tt (v int)", "DROP TABLE tt"])
             .free()
             .looks(seen),
-        made("temporary table ON COMMIT DELETE ROWS", &["CREATE TEMP TABLE tt (v int) ON COMMIT DELETE ROWS"])
+        made("temporary table rolled back", &["BEGIN", "CREATE TEMP TABLE tt (v int)", "ROLLBACK"])
+            .free()
+            .looks(seen),
+        made(
+            "temporary table ON COMMIT DROP",
+            &["BEGIN", "CREATE TEMP TABLE tt (v int) ON COMMIT DROP", "INSERT INTO tt VALUES (1)", "COMMIT"],
+        )
+        .free()
+        .looks(seen),
+        made(
+            "temporary table ON COMMIT DELETE ROWS",
+            &["CREATE TEMP TABLE tt (v int) ON COMMIT DELETE ROWS"],
+        )
+        .pinned("temporary-object")
+        .looks(seen),
+        made("temporary table by SELECT INTO", &["SELECT 1 AS v INTO TEMP tt"])
             .pinned("temporary-object")
             .looks(seen),
-        made("temporary table by SELECT INTO", &["SELECT 1 AS v INTO TEMP tt"]).pinned("temporary-object").looks(seen),
-        made("temporary table by its schema", &["CREATE TABLE pg_temp.tt (v int)"]).pinned("temporary-object").looks(seen),
-        made("temporary table by the search path", &["SET search_path = pg_temp, public", "CREATE TABLE tt (v int)"])
-            .ask("a", "SELECT to_regclass('tt') IS NULL")
+        made("temporary table by its schema", &["CREATE TABLE pg_temp.tt (v int)"])
             .pinned("temporary-object")
             .looks(seen),
-        made("temporary view", &["CREATE TEMP VIEW tt AS SELECT 1 AS v"]).pinned("temporary-object").looks(seen),
+        made(
+            "temporary table by the search path",
+            &["SET search_path = pg_temp, public", "CREATE TABLE tt (v int)"],
+        )
+        .ask("a", "SELECT to_regclass('tt') IS NULL")
+        .pinned("temporary-object")
+        .looks(seen),
+        made("temporary view", &["CREATE TEMP VIEW tt AS SELECT 1 AS v"])
+            .pinned("temporary-object")
+            .looks(seen),
         made("temporary sequence", &["CREATE TEMP SEQUENCE tt"]).pinned("temporary-object").looks(seen),
-        made("temporary view of a temporary table", &["CREATE TEMP TABLE t0 (v int)", "CREATE VIEW tt AS SELECT * FROM t0"])
-            .pinned("temporary-object")
-            .looks(seen),
-        Case::new("temporary function").two()
+        made(
+            "temporary view of a temporary table",
+            &["CREATE TEMP TABLE t0 (v int)", "CREATE VIEW tt AS SELECT * FROM t0"],
+        )
+        .pinned("temporary-object")
+        .looks(seen),
+        Case::new("temporary function")
+            .two()
             .ask("a", "CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 7'")
             .pinned("temporary-object")
             .ask("b", "SELECT pg_temp.f()")
             .ask("a", "SELECT pg_temp.f()")
             .leave("a")
             .ask("c", "SELECT pg_temp.f()"),
-        Case::new("temporary type").two()
+        Case::new("temporary type")
+            .two()
             .ask("a", "CREATE TYPE pg_temp.mood AS ENUM ('good')")
             .pinned("temporary-object")
             .ask("a", "SELECT 'good'::pg_temp.mood")
             .ask("b", "SELECT 'good'::pg_temp.mood"),
-        made("temporary table and DISCARD TEMP", &["CREATE TEMP TABLE tt (v int)", "DISCARD TEMP"]).free().looks(seen),
-        made("temporary table and DISCARD ALL", &["CREATE TEMP TABLE tt (v int)", "DISCARD ALL"]).free().looks(seen),
+        made("temporary table and DISCARD TEMP", &["CREATE TEMP TABLE tt (v int)", "DISCARD TEMP"])
+            .free()
+            .looks(seen),
+        made("temporary table and DISCARD ALL", &["CREATE TEMP TABLE tt (v int)", "DISCARD ALL"])
+            .free()
+            .looks(seen),
         made("temporary table in front of a table", &["CREATE TEMP TABLE secrets AS SELECT 'mine' AS v"])
             .ask("a", "SELECT * FROM secrets")
             .ask("b", "SELECT * FROM secrets")
@@ -76,8 +104,17 @@ fn temporary() -> Vec<Case> {
 fn cursors() -> Vec<Case> {
     let held = "SELECT name FROM pg_cursors ORDER BY 1";
     vec![
-        Case::new("cursor WITH HOLD").two()
-            .asks("a", &["BEGIN", "DECLARE c CURSOR WITH HOLD FOR SELECT generate_series(1, 5)", "FETCH 2 FROM c", "COMMIT"])
+        Case::new("cursor WITH HOLD")
+            .two()
+            .asks(
+                "a",
+                &[
+                    "BEGIN",
+                    "DECLARE c CURSOR WITH HOLD FOR SELECT generate_series(1, 5)",
+                    "FETCH 2 FROM c",
+                    "COMMIT",
+                ],
+            )
             .pinned("hold-cursor")
             .ask("b", "FETCH 1 FROM c")
             .ask("a", "FETCH 2 FROM c")
@@ -86,7 +123,8 @@ fn cursors() -> Vec<Case> {
             .ask("a", "CLOSE c")
             .free()
             .ask("a", "FETCH 1 FROM c"),
-        Case::new("cursor WITH HOLD and leave").two()
+        Case::new("cursor WITH HOLD and leave")
+            .two()
             .ask("a", "DECLARE c CURSOR WITH HOLD FOR SELECT 1")
             .pinned("hold-cursor")
             .leave("a")
@@ -98,11 +136,23 @@ fn cursors() -> Vec<Case> {
             .free()
             .ask("a", "FETCH 1 FROM c")
             .ask("b", held),
-        Case::new("cursor WITH HOLD ends by CLOSE ALL").two()
+        Case::new("cursor WITH HOLD ends by CLOSE ALL")
+            .two()
             .asks("a", &["DECLARE c CURSOR WITH HOLD FOR SELECT 1", "CLOSE ALL"])
             .free(),
         Case::new("cursor of a transaction")
-            .asks("a", &["BEGIN", "DECLARE c CURSOR FOR SELECT generate_series(1, 5)", "FETCH 2 FROM c", "MOVE 1 FROM c", "FETCH 1 FROM c", "COMMIT", "FETCH 1 FROM c"])
+            .asks(
+                "a",
+                &[
+                    "BEGIN",
+                    "DECLARE c CURSOR FOR SELECT generate_series(1, 5)",
+                    "FETCH 2 FROM c",
+                    "MOVE 1 FROM c",
+                    "FETCH 1 FROM c",
+                    "COMMIT",
+                    "FETCH 1 FROM c",
+                ],
+            )
             .ask("b", "FETCH 1 FROM c"),
     ]
 }
@@ -110,57 +160,115 @@ fn cursors() -> Vec<Case> {
 fn locks() -> Vec<Case> {
     let held = "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())";
     let seen = format!("SELECT {held}, txid_current() > 0");
-    let took = |name, take: &'static [&'static str]| Case::new(name).two().asks("a", take).pinned("advisory-lock").ask("a", seen.as_str()).ask("b", seen.as_str()).ask("b", "SELECT pg_try_advisory_lock(1), txid_current() > 0");
+    let took = |name, take: &'static [&'static str]| {
+        Case::new(name)
+            .two()
+            .asks("a", take)
+            .pinned("advisory-lock")
+            .ask("a", seen.as_str())
+            .ask("b", seen.as_str())
+            .ask("b", "SELECT pg_try_advisory_lock(1), txid_current() > 0")
+    };
     let function = "CREATE OR REPLACE FUNCTION take(n int) RETURNS void LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_lock(n); END'";
     vec![
-        took("advisory lock", &["SELECT pg_advisory_lock(1)"]).leave("a").free().ask("b", "SELECT pg_try_advisory_lock(1)").pinned("advisory-lock"),
-        took("advisory lock released", &["SELECT pg_advisory_lock(1)"]).ask("a", "SELECT pg_advisory_unlock(1)").free(),
+        took("advisory lock", &["SELECT pg_advisory_lock(1)"])
+            .leave("a")
+            .free()
+            .ask("b", "SELECT pg_try_advisory_lock(1)")
+            .pinned("advisory-lock"),
+        took("advisory lock released", &["SELECT pg_advisory_lock(1)"])
+            .ask("a", "SELECT pg_advisory_unlock(1)")
+            .free(),
         took("advisory lock taken twice", &["SELECT pg_advisory_lock(1)", "SELECT pg_advisory_lock(1)"])
             .ask("a", "SELECT pg_advisory_unlock(1)")
             .pinned("advisory-lock")
             .ask("a", "SELECT pg_advisory_unlock(1)")
             .free(),
-        took("advisory lock released with all", &["SELECT pg_advisory_lock(1), pg_advisory_lock(2)"]).ask("a", "SELECT pg_advisory_unlock_all()").free(),
-        took("advisory lock by DISCARD ALL", &["SELECT pg_try_advisory_lock(1)"]).ask("a", "DISCARD ALL").free(),
+        took("advisory lock released with all", &["SELECT pg_advisory_lock(1), pg_advisory_lock(2)"])
+            .ask("a", "SELECT pg_advisory_unlock_all()")
+            .free(),
+        took("advisory lock by DISCARD ALL", &["SELECT pg_try_advisory_lock(1)"])
+            .ask("a", "DISCARD ALL")
+            .free(),
         took("advisory lock that is shared", &["SELECT pg_advisory_lock_shared(1)"]),
-        took("advisory lock in a function", &["SELECT take(1)"]).setup(function).ask("a", "SELECT pg_advisory_unlock(1)").free(),
-        took("advisory lock in a rolled back transaction", &["BEGIN", "SELECT pg_advisory_lock(1)", "ROLLBACK"]),
+        took("advisory lock in a function", &["SELECT take(1)"])
+            .setup(function)
+            .ask("a", "SELECT pg_advisory_unlock(1)")
+            .free(),
+        took(
+            "advisory lock in a rolled back transaction",
+            &["BEGIN", "SELECT pg_advisory_lock(1)", "ROLLBACK"],
+        ),
         Case::new("advisory lock of a transaction")
             .asks("a", &["BEGIN", "SELECT pg_advisory_xact_lock(1)", "COMMIT"])
             .free()
             .asks("b", &["BEGIN", "SELECT pg_try_advisory_xact_lock(1)", "COMMIT"])
             .ask("b", seen.as_str()),
-        Case::new("advisory lock that is not there").ask("a", "SELECT pg_advisory_unlock(1), pg_advisory_unlock_all()").free(),
+        Case::new("advisory lock that is not there")
+            .ask("a", "SELECT pg_advisory_unlock(1), pg_advisory_unlock_all()")
+            .free(),
     ]
 }
 
-fn sequences() -> Vec<Case> {
+/// Played last: once somebody has asked for `currval`, all that may use a sequence keep their connections.
+pub(crate) fn sequences() -> Vec<Case> {
     let table = "DROP TABLE IF EXISTS q1; CREATE TABLE q1 (id serial, v text); GRANT ALL ON q1 TO app; GRANT ALL ON SEQUENCE q1_id_seq TO app; SELECT setval('q1_id_seq', 100)";
     vec![
-        Case::new("currval is never another's").two().setup(table)
+        Case::new("currval is never another's")
+            .two()
+            .setup(table)
             .asks("a", &["INSERT INTO q1 (v) VALUES ('a')", "SELECT nextval('q1_id_seq')"])
             .ask("b", "SELECT currval('q1_id_seq')")
             .ask("b", "SELECT lastval()"),
-        Case::new("currval after one's own INSERT").two().setup(table)
-            .ask("a", "SELECT 1")
+        Case::new("currval after one's own INSERT")
+            .two()
+            .setup(table)
+            .ask("a", "SELECT lastval()")
             .asks("a", &["INSERT INTO q1 (v) VALUES ('a')", "SELECT currval('q1_id_seq')"])
-            .asks("b", &["INSERT INTO q1 (v) VALUES ('b')", "SELECT currval('q1_id_seq')", "SELECT lastval()"])
+            .pinned("sequence")
+            .asks(
+                "b",
+                &["INSERT INTO q1 (v) VALUES ('b')", "SELECT currval('q1_id_seq')", "SELECT lastval()"],
+            )
             .asks("a", &["SELECT currval('q1_id_seq')", "SELECT lastval()"])
             .leave("a")
             .ask("c", "SELECT lastval()")
-            .ask("c", "SELECT currval('q1_id_seq')"),
-        Case::new("currval in the transaction of the INSERT").setup(table)
-            .asks("a", &["BEGIN", "INSERT INTO q1 (v) VALUES ('a')", "SELECT currval('q1_id_seq')", "COMMIT"]),
-        Case::new("currval and DISCARD SEQUENCES").two().setup(table)
-            .asks("a", &["INSERT INTO q1 (v) VALUES ('a')", "DISCARD SEQUENCES", "SELECT currval('q1_id_seq')"]),
-        Case::new("setval and currval").two().setup(table)
+            .ask("c", "SELECT currval('q1_id_seq')")
+            .ask("b", "DISCARD SEQUENCES")
+            .ask("b", "SELECT lastval()")
+            .ask("b", "DISCARD ALL")
+            .free(),
+        Case::new("currval in the transaction of the INSERT").setup(table).asks(
+            "a",
+            &[
+                "SELECT lastval()",
+                "BEGIN",
+                "INSERT INTO q1 (v) VALUES ('a')",
+                "SELECT currval('q1_id_seq')",
+                "COMMIT",
+            ],
+        ),
+        Case::new("currval and DISCARD SEQUENCES").two().setup(table).asks(
+            "a",
+            &[
+                "SELECT lastval()",
+                "INSERT INTO q1 (v) VALUES ('a')",
+                "DISCARD SEQUENCES",
+                "SELECT currval('q1_id_seq')",
+            ],
+        ),
+        Case::new("setval and currval")
+            .two()
+            .setup(table)
+            .ask("b", "SELECT lastval()")
             .asks("a", &["SELECT setval('q1_id_seq', 500)", "SELECT currval('q1_id_seq')"])
             .ask("b", "SELECT currval('q1_id_seq')"),
     ]
 }
 
 fn others() -> Vec<Case> {
-    let root = |name| Case::new(name).two().enter("a", Account::POSTGRES, &[]).enter("b", Account::POSTGRES, &[]);
+    let root =
+        |name| Case::new(name).two().enter("a", Account::POSTGRES, &[]).enter("b", Account::POSTGRES, &[]);
     vec![
         root("LOAD")
             .ask("a", "LOAD 'auto_explain'")
@@ -171,37 +279,68 @@ fn others() -> Vec<Case> {
             .free()
             .enter("c", Account::POSTGRES, &[])
             .ask("c", "SHOW auto_explain.log_min_duration"),
-        Case::new("setseed").two()
+        Case::new("setseed")
+            .two()
             .ask("a", "SELECT setseed(0.5)")
             .pinned("seed")
             .asks("a", &["SELECT random()", "SELECT random()"]),
         Case::new("SET SEED").two().ask("a", "SET SEED = 0.25").pinned("seed").ask("a", "SELECT random()"),
-        Case::new("LISTEN").two()
+        Case::new("LISTEN")
+            .two()
             .ask("a", "LISTEN news")
             .pinned("listen")
             .ask("b", "SELECT pg_listening_channels()")
             .ask("a", "SELECT pg_listening_channels()")
             .ask("a", "UNLISTEN news")
             .free(),
-        Case::new("LISTEN ends by UNLISTEN all").two().asks("a", &["LISTEN news", "LISTEN more", "UNLISTEN news"]).pinned("listen").ask("a", "UNLISTEN *").free(),
+        Case::new("LISTEN ends by UNLISTEN all")
+            .two()
+            .asks("a", &["LISTEN news", "LISTEN more", "UNLISTEN news"])
+            .pinned("listen")
+            .ask("a", "UNLISTEN *")
+            .free(),
         Case::new("LISTEN rolled back").two().asks("a", &["BEGIN", "LISTEN news", "ROLLBACK"]).free(),
-        Case::new("LISTEN and NOTIFY by oneself").two().asks("a", &["LISTEN news", "NOTIFY news, 'to me'", "SELECT pg_notify('news', 'again')"]),
+        Case::new("LISTEN and NOTIFY by oneself")
+            .two()
+            .asks("a", &["LISTEN news", "NOTIFY news, 'to me'", "SELECT pg_notify('news', 'again')"]),
         Case::new("NOTIFY alone").asks("a", &["NOTIFY news, 'x'", "SELECT pg_notify('news', 'x')"]).free(),
         Case::new("large object")
-            .asks("a", &["SELECT lo_create(4711)", "BEGIN", "SELECT lo_open(4711, 131072)", "SELECT lowrite(0, 'abc')", "COMMIT", "SELECT loread(0, 3)", "SELECT lo_get(4711)"])
+            .asks(
+                "a",
+                &[
+                    "SELECT lo_create(4711)",
+                    "BEGIN",
+                    "SELECT lo_open(4711, 131072)",
+                    "SELECT lowrite(0, 'abc')",
+                    "COMMIT",
+                    "SELECT loread(0, 3)",
+                    "SELECT lo_get(4711)",
+                ],
+            )
             .ask("b", "SELECT loread(0, 3)")
             .asks("a", &["SELECT lo_unlink(4711)"])
             .free(),
-        Case::new("two-phase commit").setup("DROP TABLE IF EXISTS x1; CREATE TABLE x1 (v text); GRANT ALL ON x1 TO app")
+        Case::new("two-phase commit")
+            .setup("DROP TABLE IF EXISTS x1; CREATE TABLE x1 (v text); GRANT ALL ON x1 TO app")
             .asks("a", &["BEGIN", "INSERT INTO x1 VALUES ('a')", "PREPARE TRANSACTION 'one'"])
             .free()
             .ask("b", "SELECT count(*), txid_current() > 0 FROM x1")
             .ask("b", "COMMIT PREPARED 'one'")
             .ask("a", "SELECT count(*), txid_current() > 0 FROM x1")
-            .asks("a", &["BEGIN", "INSERT INTO x1 VALUES ('b')", "PREPARE TRANSACTION 'two'", "ROLLBACK PREPARED 'two'"])
+            .asks(
+                "a",
+                &[
+                    "BEGIN",
+                    "INSERT INTO x1 VALUES ('b')",
+                    "PREPARE TRANSACTION 'two'",
+                    "ROLLBACK PREPARED 'two'",
+                ],
+            )
             .ask("b", "SELECT count(*), txid_current() > 0 FROM x1"),
         Case::new("SET CONSTRAINTS").asks("a", &["BEGIN", "SET CONSTRAINTS ALL DEFERRED", "COMMIT"]).free(),
-        Case::new("an empty transaction").asks("a", &["BEGIN", "COMMIT", "BEGIN", "ROLLBACK", "COMMIT", "ROLLBACK", ""]).free(),
+        Case::new("an empty transaction")
+            .asks("a", &["BEGIN", "COMMIT", "BEGIN", "ROLLBACK", "COMMIT", "ROLLBACK", ""])
+            .free(),
     ]
 }
 
@@ -226,7 +365,11 @@ fn silent(stage: &Stage) {
     a.query("SELECT 1").unwrap();
     b.query("NOTIFY news, 'later'").unwrap();
     let committed: Vec<_> = a.query("COMMIT").unwrap().iter().map(told).collect();
-    let after = if committed.iter().any(|m| m.contains("later")) { None } else { Some(told(&a.read_message().unwrap())) };
+    let after = if committed.iter().any(|m| m.contains("later")) {
+        None
+    } else {
+        Some(told(&a.read_message().unwrap()))
+    };
     assert!(after.is_none_or(|m| m == "A news\0later\0"), "{committed:?}");
 }
 

@@ -87,8 +87,18 @@ fn protocol() -> Vec<Case> {
             .raw("a", run("s", &[]), 1)
             .raw("b", run("s", &[]), 1),
         Case::new("prepared: portals end with the transaction")
+            .two()
             .asks("a", &["BEGIN"])
-            .raw("a", vec![parse("", "SELECT generate_series(1, 5)", &[]), bind("p", "", &[]), execute("p", 2), sync()], 1)
+            .raw(
+                "a",
+                vec![
+                    parse("", "SELECT generate_series(1, 5)", &[]),
+                    bind("p", "", &[]),
+                    execute("p", 2),
+                    sync(),
+                ],
+                1,
+            )
             .raw("a", vec![execute("p", 2), sync()], 1)
             .raw("b", vec![execute("p", 2), sync()], 1)
             .ask("a", "COMMIT")
@@ -98,11 +108,20 @@ fn protocol() -> Vec<Case> {
 
 fn shared_text() -> Vec<Case> {
     let both = |name, a: &str, b: &str, text: &str| {
-        let case = Case::new(name).ask("a", a).ask("b", b).raw("a", named("s", text), 1).raw("b", named("s", text), 1);
+        let case = Case::new(name).ask("a", a).ask("b", b).raw("a", named("s", text), 1).raw(
+            "b",
+            named("s", text),
+            1,
+        );
         runs(runs(runs(runs(case, "a", &["s"]), "b", &["s"]), "a", &["s", "s"]), "b", &["s"])
     };
     vec![
-        both("prepared: one text, two search paths", "SET search_path = s1", "SET search_path = s2", "SELECT v FROM t"),
+        both(
+            "prepared: one text, two search paths",
+            "SET search_path = s1",
+            "SET search_path = s2",
+            "SELECT v FROM t",
+        ),
         both(
             "prepared: one text, two time zones",
             "SET TimeZone = 'Asia/Tokyo'",
@@ -110,7 +129,12 @@ fn shared_text() -> Vec<Case> {
             "SELECT timestamptz '2020-01-01 00:00'",
         ),
         both("prepared: one text, two roles", "SET ROLE r1", "SET ROLE r2", "SELECT * FROM secrets"),
-        both("prepared: one text, two tenants", "SET app.tenant = 'tenant1'", "SET app.tenant = 'tenant2'", "SELECT id FROM rows ORDER BY id"),
+        both(
+            "prepared: one text, two tenants",
+            "SET app.tenant = 'tenant1'",
+            "SET app.tenant = 'tenant2'",
+            "SELECT id FROM rows ORDER BY id",
+        ),
         both(
             "prepared: one text, two date styles",
             "SET DateStyle = 'ISO, DMY'",
@@ -159,7 +183,8 @@ fn shared_text() -> Vec<Case> {
 
 fn sql() -> Vec<Case> {
     vec![
-        Case::new("PREPARE is one's own").two()
+        Case::new("PREPARE is one's own")
+            .two()
             .ask("a", "PREPARE q AS SELECT 'of a'")
             .pinned("prepared")
             .ask("b", "EXECUTE q")
@@ -171,7 +196,8 @@ fn sql() -> Vec<Case> {
             .ask("a", "EXECUTE q")
             .leave("a")
             .ask("c", "EXECUTE q"),
-        Case::new("PREPARE of two clients").two()
+        Case::new("PREPARE of two clients")
+            .two()
             .ask("a", "PREPARE q AS SELECT 'of a'")
             .ask("b", "PREPARE q AS SELECT 'of b', $1::int")
             .ask("a", "EXECUTE q")
@@ -181,21 +207,25 @@ fn sql() -> Vec<Case> {
             .ask("b", "DEALLOCATE ALL")
             .free()
             .ask("b", "EXECUTE q(4)"),
-        Case::new("PREPARE and leave").two()
+        Case::new("PREPARE and leave")
+            .two()
             .ask("a", "PREPARE q AS SELECT 'of a'")
             .leave("a")
             .asks("b", &["EXECUTE q", "PREPARE q AS SELECT 'of b'", "EXECUTE q", "DEALLOCATE q"])
             .free(),
-        Case::new("PREPARE rolled back").two()
+        Case::new("PREPARE rolled back")
+            .two()
             .asks("a", &["BEGIN", "PREPARE q AS SELECT 'of a'", "ROLLBACK", "EXECUTE q"])
             .ask("b", "EXECUTE q")
             .asks("a", &["DEALLOCATE q"])
             .free(),
-        Case::new("PREPARE ends by DISCARD ALL").two()
+        Case::new("PREPARE ends by DISCARD ALL")
+            .two()
             .asks("a", &["PREPARE q AS SELECT 'of a'", "DISCARD ALL"])
             .free()
             .ask("a", "EXECUTE q"),
-        Case::new("PREPARE in a DO block").two()
+        Case::new("PREPARE in a DO block")
+            .two()
             .ask("a", "DO $$ BEGIN EXECUTE 'PREPARE q AS SELECT 1'; END $$")
             .pinned("prepared")
             .asks("b", &["EXECUTE q"])
@@ -205,7 +235,13 @@ fn sql() -> Vec<Case> {
 }
 
 fn mixed() -> Vec<Case> {
-    let both = |case: Case| case.raw("a", named("s", "SELECT 'of a', $1::int"), 1).raw("b", named("s", "SELECT 'of b', $1::int"), 1);
+    let both = |case: Case| {
+        case.raw("a", named("s", "SELECT 'of a', $1::int"), 1).raw(
+            "b",
+            named("s", "SELECT 'of b', $1::int"),
+            1,
+        )
+    };
     vec![
         both(Case::new("EXECUTE of a protocol-level name").two())
             .ask("a", "EXECUTE s(1)")
@@ -213,6 +249,7 @@ fn mixed() -> Vec<Case> {
             .ask("a", "EXECUTE s(3)")
             .raw("a", run("s", &[Some("4")]), 1)
             .raw("b", run("s", &[Some("5")]), 1)
+            .leave("a")
             .ask("c", "EXECUTE s(6)"),
         both(Case::new("DEALLOCATE of a protocol-level name").two())
             .ask("a", "DEALLOCATE s")
@@ -222,7 +259,8 @@ fn mixed() -> Vec<Case> {
             .ask("a", "DEALLOCATE s")
             .ask("b", "DEALLOCATE PREPARE s")
             .ask("b", "DEALLOCATE s"),
-        Case::new("Bind of a name that SQL has prepared").two()
+        Case::new("Bind of a name that SQL has prepared")
+            .two()
             .ask("a", "PREPARE q AS SELECT 'of a'")
             .raw("a", run("q", &[]), 1)
             .raw("b", run("q", &[]), 1)
@@ -233,13 +271,25 @@ fn mixed() -> Vec<Case> {
         both(Case::new("EXECUTE of a protocol-level name in a transaction").two())
             .asks("a", &["BEGIN", "EXECUTE s(1)", "EXECUTE s(2)", "COMMIT"])
             .ask("b", "EXECUTE s(3)"),
-        Case::new("the catalog of prepared statements").two()
+        Case::new("the catalog of prepared statements")
+            .two()
             .raw("a", named("mine", "SELECT 'of a'"), 1)
             .raw("a", run("mine", &[]), 1)
             .ask("a", "SELECT name, statement FROM pg_prepared_statements WHERE from_sql")
             .ask("b", "SELECT count(*) FROM pg_prepared_statements WHERE from_sql"),
         Case::new("several queries and statements in one write")
-            .raw("a", [named("s", "SELECT 1"), vec![query("SELECT 'q'")], run("s", &[]), vec![query("DEALLOCATE s")], run("s", &[])].concat(), 5)
+            .raw(
+                "a",
+                [
+                    named("s", "SELECT 1"),
+                    vec![query("SELECT 'q'")],
+                    run("s", &[]),
+                    vec![query("DEALLOCATE s")],
+                    run("s", &[]),
+                ]
+                .concat(),
+                5,
+            )
             .raw("b", run("s", &[]), 1),
     ]
 }

@@ -1,6 +1,4 @@
-//! Settings: SET, RESET, `set_config`, roles, start-up parameters.
-
-use pgsplit_testkit::Account;
+//! Settings: SET, RESET, `set_config`, in and out of transactions.
 
 use crate::stage::Case;
 
@@ -22,20 +20,20 @@ pub(crate) const ROLES: &str = "
     GRANT SELECT ON public.rows TO app, r1, r2";
 
 /// A setting is made by these statements; nobody else has it, and A keeps it.
-fn kept(name: &'static str, make: &[&str], expressions: &str) -> Case {
+pub(crate) fn kept(name: &'static str, make: &[&str], expressions: &str) -> Case {
     Case::new(name).look("b", expressions).asks("a", make).free().looks(expressions)
 }
 
-fn one(name: &str) -> String {
+pub(crate) fn one(name: &str) -> String {
     format!("current_setting('{name}')")
 }
 
-fn maybe(name: &str) -> String {
+pub(crate) fn maybe(name: &str) -> String {
     format!("current_setting('{name}', true)")
 }
 
 pub(crate) fn cases() -> Vec<Case> {
-    [plain(), transactions(), custom(), identity(), start_up(), ends()].into_iter().flatten().collect()
+    [plain(), transactions(), custom(), ends()].into_iter().flatten().collect()
 }
 
 fn plain() -> Vec<Case> {
@@ -54,7 +52,11 @@ fn plain() -> Vec<Case> {
         kept("SET in capitals and comments", &["/* x */ SET /* y */ \"WORK_MEM\" /* z */ = '6MB' -- end"], &one("work_mem")),
         kept("SET TIME ZONE", &["SET TIME ZONE 'Asia/Tokyo'"], "current_setting('TimeZone'), '2020-01-01 00:00Z'::timestamptz"),
         kept("SET TIME ZONE number", &["SET TIME ZONE -7"], "current_setting('TimeZone'), '2020-01-01 00:00Z'::timestamptz"),
-        kept("SET TIME ZONE interval", &["SET TIME ZONE INTERVAL '-08:30' HOUR TO MINUTE"], "'2020-01-01 00:00Z'::timestamptz"),
+        // Its value is not worked out from the text.
+        Case::new("SET TIME ZONE interval").two()
+            .ask("a", "SET TIME ZONE INTERVAL '-08:30' HOUR TO MINUTE")
+            .pinned("setting")
+            .looks("'2020-01-01 00:00Z'::timestamptz"),
         kept("SET timezone", &["SET timezone TO 'Europe/Paris'"], "current_setting('TimeZone'), '2020-01-01 00:00Z'::timestamptz"),
         kept("SET DateStyle in parts", &["SET DateStyle = 'SQL'", "SET DateStyle = 'DMY'"], "current_setting('DateStyle'), date '2020-02-01'"),
         kept("SET DateStyle as a list", &["SET DateStyle = German, DMY"], "current_setting('DateStyle'), date '2020-02-01'"),
@@ -112,19 +114,64 @@ fn transactions() -> Vec<Case> {
         kept("SET LOCAL", &["BEGIN", "SET LOCAL work_mem = '5MB'", "SHOW work_mem", "COMMIT"], &seen),
         kept("SET LOCAL outside a transaction", &["SET LOCAL work_mem = '5MB'"], &seen),
         kept("SET LOCAL in one message", &["SET LOCAL work_mem = '5MB'; SHOW work_mem"], &seen),
-        kept("SET LOCAL over SET", &["SET work_mem = '6MB'", "BEGIN", "SET LOCAL work_mem = '5MB'", "SHOW work_mem", "COMMIT"], &seen),
-        kept("SET LOCAL search_path", &["BEGIN", "SET LOCAL search_path = s1", "SELECT * FROM t", "COMMIT"], &one("search_path")),
-        kept("set_config local", &["BEGIN", "SELECT set_config('work_mem', '5MB', true)", "SHOW work_mem", "COMMIT"], &seen),
+        kept(
+            "SET LOCAL over SET",
+            &["SET work_mem = '6MB'", "BEGIN", "SET LOCAL work_mem = '5MB'", "SHOW work_mem", "COMMIT"],
+            &seen,
+        ),
+        kept(
+            "SET LOCAL search_path",
+            &["BEGIN", "SET LOCAL search_path = s1", "SELECT * FROM t", "COMMIT"],
+            &one("search_path"),
+        ),
+        kept(
+            "set_config local",
+            &["BEGIN", "SELECT set_config('work_mem', '5MB', true)", "SHOW work_mem", "COMMIT"],
+            &seen,
+        ),
         kept("SET rolled back", &["BEGIN", "SET work_mem = '5MB'", "SHOW work_mem", "ROLLBACK"], &seen),
-        kept("SET rolled back by an error", &["BEGIN", "SET work_mem = '5MB'", "SELECT 1/0", "SHOW work_mem", "COMMIT"], &seen),
+        kept(
+            "SET rolled back by an error",
+            &["BEGIN", "SET work_mem = '5MB'", "SELECT 1/0", "SHOW work_mem", "COMMIT"],
+            &seen,
+        ),
         kept("SET committed", &["BEGIN", "SET work_mem = '5MB'", "COMMIT"], &seen),
-        kept("SET rolled back to the one before", &["SET work_mem = '6MB'", "BEGIN", "SET work_mem = '5MB'", "ROLLBACK"], &seen),
-        kept("RESET rolled back", &["SET work_mem = '6MB'", "BEGIN", "RESET work_mem", "SHOW work_mem", "ROLLBACK"], &seen),
-        kept("RESET ALL rolled back", &["SET work_mem = '6MB'", "BEGIN", "RESET ALL", "SHOW work_mem", "ROLLBACK"], &seen),
-        kept("set_config rolled back", &["BEGIN", "SELECT set_config('work_mem', '5MB', false)", "ROLLBACK"], &seen),
+        kept(
+            "SET rolled back to the one before",
+            &["SET work_mem = '6MB'", "BEGIN", "SET work_mem = '5MB'", "ROLLBACK"],
+            &seen,
+        ),
+        kept(
+            "RESET rolled back",
+            &["SET work_mem = '6MB'", "BEGIN", "RESET work_mem", "SHOW work_mem", "ROLLBACK"],
+            &seen,
+        ),
+        kept(
+            "RESET ALL rolled back",
+            &["SET work_mem = '6MB'", "BEGIN", "RESET ALL", "SHOW work_mem", "ROLLBACK"],
+            &seen,
+        ),
+        kept(
+            "set_config rolled back",
+            &["BEGIN", "SELECT set_config('work_mem', '5MB', false)", "ROLLBACK"],
+            &seen,
+        ),
         kept(
             "SET in savepoints",
-            &["BEGIN", "SET work_mem = '5MB'", "SAVEPOINT x", "SET work_mem = '6MB'", "SAVEPOINT y", "SET work_mem = '7MB'", "ROLLBACK TO x", "SHOW work_mem", "SET work_mem = '8MB'", "ROLLBACK TO x", "SHOW work_mem", "COMMIT"],
+            &[
+                "BEGIN",
+                "SET work_mem = '5MB'",
+                "SAVEPOINT x",
+                "SET work_mem = '6MB'",
+                "SAVEPOINT y",
+                "SET work_mem = '7MB'",
+                "ROLLBACK TO x",
+                "SHOW work_mem",
+                "SET work_mem = '8MB'",
+                "ROLLBACK TO x",
+                "SHOW work_mem",
+                "COMMIT",
+            ],
             &seen,
         ),
         kept(
@@ -137,31 +184,88 @@ fn transactions() -> Vec<Case> {
             &["BEGIN", "SAVEPOINT x", "SELECT 1/0", "ROLLBACK TO x", "SET work_mem = '6MB'", "COMMIT"],
             &seen,
         ),
-        kept("SET in a transaction of one message", &["BEGIN; SET work_mem = '5MB'; COMMIT; SET random_page_cost = 2"], &seen),
-        kept("SET between transactions of one message", &["BEGIN; SET work_mem = '5MB'; COMMIT; SET work_mem = '6MB'; SELECT 1/0"], &seen),
-        kept("SET LOCAL then SET", &["BEGIN", "SET LOCAL work_mem = '5MB'", "SET work_mem = '6MB'", "SHOW work_mem", "COMMIT"], &seen),
-        kept("SET then SET LOCAL", &["BEGIN", "SET work_mem = '6MB'", "SET LOCAL work_mem = '5MB'", "SHOW work_mem", "COMMIT"], &seen),
-        kept("SET TRANSACTION", &["BEGIN", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY", "SHOW transaction_isolation", "SHOW transaction_read_only", "COMMIT"], "current_setting('transaction_isolation'), current_setting('transaction_read_only')"),
-        kept("SET transaction_isolation", &["BEGIN", "SET transaction_isolation = 'repeatable read'", "SHOW transaction_isolation", "COMMIT"], &one("transaction_isolation")),
-        kept("COMMIT AND CHAIN", &["BEGIN ISOLATION LEVEL REPEATABLE READ", "SET work_mem = '5MB'", "COMMIT AND CHAIN", "SHOW transaction_isolation", "SET work_mem = '6MB'", "ROLLBACK AND CHAIN", "SHOW transaction_isolation", "ROLLBACK"], &seen),
-        kept("SET rolled back by PREPARE TRANSACTION", &["BEGIN", "SET work_mem = '5MB'", "PREPARE TRANSACTION 'x1'", "ROLLBACK PREPARED 'x1'"], &seen),
+        kept(
+            "SET in a transaction of one message",
+            &["BEGIN; SET work_mem = '5MB'; COMMIT; SET random_page_cost = 2"],
+            &seen,
+        ),
+        kept(
+            "SET between transactions of one message",
+            &["BEGIN; SET work_mem = '5MB'; COMMIT; SET work_mem = '6MB'; SELECT 1/0"],
+            &seen,
+        ),
+        kept(
+            "SET LOCAL then SET",
+            &["BEGIN", "SET LOCAL work_mem = '5MB'", "SET work_mem = '6MB'", "SHOW work_mem", "COMMIT"],
+            &seen,
+        ),
+        kept(
+            "SET then SET LOCAL",
+            &["BEGIN", "SET work_mem = '6MB'", "SET LOCAL work_mem = '5MB'", "SHOW work_mem", "COMMIT"],
+            &seen,
+        ),
+        kept(
+            "SET TRANSACTION",
+            &[
+                "BEGIN",
+                "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY",
+                "SHOW transaction_isolation",
+                "SHOW transaction_read_only",
+                "COMMIT",
+            ],
+            "current_setting('transaction_isolation'), current_setting('transaction_read_only')",
+        ),
+        kept(
+            "SET transaction_isolation",
+            &[
+                "BEGIN",
+                "SET transaction_isolation = 'repeatable read'",
+                "SHOW transaction_isolation",
+                "COMMIT",
+            ],
+            &one("transaction_isolation"),
+        ),
+        kept(
+            "COMMIT AND CHAIN",
+            &[
+                "BEGIN ISOLATION LEVEL REPEATABLE READ",
+                "SET work_mem = '5MB'",
+                "COMMIT AND CHAIN",
+                "SHOW transaction_isolation",
+                "SET work_mem = '6MB'",
+                "ROLLBACK AND CHAIN",
+                "SHOW transaction_isolation",
+                "ROLLBACK",
+            ],
+            &seen,
+        ),
+        kept(
+            "SET rolled back by PREPARE TRANSACTION",
+            &["BEGIN", "SET work_mem = '5MB'", "PREPARE TRANSACTION 'x1'", "ROLLBACK PREPARED 'x1'"],
+            &seen,
+        ),
         Case::new("SET in a pipeline that fails")
-            .raw("a", vec![
-                pgsplit_testkit::peer::message::parse("", "SET work_mem = '5MB'", &[]),
-                pgsplit_testkit::peer::message::bind("", "", &[]),
-                pgsplit_testkit::peer::message::execute("", 0),
-                pgsplit_testkit::peer::message::parse("", "SELECT 1/0", &[]),
-                pgsplit_testkit::peer::message::bind("", "", &[]),
-                pgsplit_testkit::peer::message::execute("", 0),
-                pgsplit_testkit::peer::message::sync(),
-            ], 1)
+            .raw(
+                "a",
+                vec![
+                    pgsplit_testkit::peer::message::parse("", "SET work_mem = '5MB'", &[]),
+                    pgsplit_testkit::peer::message::bind("", "", &[]),
+                    pgsplit_testkit::peer::message::execute("", 0),
+                    pgsplit_testkit::peer::message::parse("", "SELECT 1/0", &[]),
+                    pgsplit_testkit::peer::message::bind("", "", &[]),
+                    pgsplit_testkit::peer::message::execute("", 0),
+                    pgsplit_testkit::peer::message::sync(),
+                ],
+                1,
+            )
             .looks(&seen),
     ]
 }
 
 fn custom() -> Vec<Case> {
     let seen = maybe("app.tenant");
-    let rows = "(SELECT string_agg(id::text, ',' ORDER BY id) FROM rows), current_setting('app.tenant', true)";
+    let rows =
+        "(SELECT string_agg(id::text, ',' ORDER BY id) FROM rows), current_setting('app.tenant', true)";
     vec![
         kept("custom SET", &["SET app.tenant = 'tenant1'"], rows),
         kept("custom SET of both", &["SET app.tenant = 'tenant1'"], rows)
@@ -171,10 +275,27 @@ fn custom() -> Vec<Case> {
         kept("custom SET twice", &["SET app.tenant = 'tenant1'", "SET app.tenant = 'tenant2'"], rows),
         kept("custom SET with a quoted name", &["SET \"App\".\"Tenant\" = 'tenant1'"], rows),
         kept("custom RESET", &["SET app.tenant = 'tenant1'", "RESET app.tenant"], &seen),
-        kept("custom SET LOCAL", &["BEGIN", "SET LOCAL app.tenant = 'tenant1'", "SELECT count(*) FROM rows", "COMMIT"], &seen),
+        kept(
+            "custom SET LOCAL",
+            &["BEGIN", "SET LOCAL app.tenant = 'tenant1'", "SELECT count(*) FROM rows", "COMMIT"],
+            &seen,
+        ),
         kept("custom SET rolled back", &["BEGIN", "SET app.tenant = 'tenant1'", "ROLLBACK"], &seen),
-        kept("custom set_config local", &["BEGIN", "SELECT set_config('app.tenant', 'tenant1', true)", "SELECT count(*) FROM rows", "COMMIT"], &seen),
-        kept("custom set_config local of one message", &["SELECT set_config('app.tenant', 'tenant1', true); SELECT count(*) FROM rows"], &seen),
+        kept(
+            "custom set_config local",
+            &[
+                "BEGIN",
+                "SELECT set_config('app.tenant', 'tenant1', true)",
+                "SELECT count(*) FROM rows",
+                "COMMIT",
+            ],
+            &seen,
+        ),
+        kept(
+            "custom set_config local of one message",
+            &["SELECT set_config('app.tenant', 'tenant1', true); SELECT count(*) FROM rows"],
+            &seen,
+        ),
         Case::new("custom set_config local with parameters")
             .asks("a", &["BEGIN"])
             .bound("a", "SELECT set_config('app.tenant', $1, true)", &["tenant1"])
@@ -191,79 +312,6 @@ fn custom() -> Vec<Case> {
     ]
 }
 
-fn identity() -> Vec<Case> {
-    let who = "current_user, session_user, current_setting('role')";
-    let as_root = |name| Case::new(name).enter("a", Account::POSTGRES, &[]).enter("b", Account::POSTGRES, &[]).enter("c", Account::POSTGRES, &[]);
-    vec![
-        kept("SET ROLE", &["SET ROLE r1"], who).ask("b", "SELECT * FROM secrets"),
-        kept("SET ROLE reads what only the role may", &["SET ROLE r1", "SELECT * FROM secrets"], who),
-        kept("SET ROLE of both", &["SET ROLE r1"], who).ask("b", "SET ROLE r2").look("b", who).look("c", who),
-        kept("SET ROLE NONE", &["SET ROLE r1", "SET ROLE NONE"], who),
-        kept("RESET ROLE", &["SET ROLE r1", "RESET ROLE"], who),
-        kept("SET role by its setting", &["SET role = 'r2'"], who),
-        kept("SET LOCAL ROLE", &["BEGIN", "SET LOCAL ROLE r1", "SELECT current_user", "COMMIT"], who),
-        kept("SET ROLE rolled back", &["BEGIN", "SET ROLE r1", "ROLLBACK"], who),
-        kept("SET ROLE and RESET ALL", &["SET ROLE r1", "RESET ALL"], who),
-        kept("SET ROLE and DISCARD ALL", &["SET ROLE r1", "DISCARD ALL"], who),
-        kept("SET ROLE that is refused", &["SET ROLE postgres"], who),
-        kept("SET ROLE and settings", &["SET ROLE r1", "SET work_mem = '5MB'"], "current_user, current_setting('work_mem')"),
-        kept("SET SESSION AUTHORIZATION refused", &["SET SESSION AUTHORIZATION r1"], who),
-        as_root("SET SESSION AUTHORIZATION").ask("a", "SET SESSION AUTHORIZATION r1").looks_as_root(who),
-        as_root("SET SESSION AUTHORIZATION and ROLE")
-            .asks("a", &["SET SESSION AUTHORIZATION app", "SET ROLE r2"])
-            .looks_as_root(who),
-        as_root("RESET SESSION AUTHORIZATION")
-            .asks("a", &["SET SESSION AUTHORIZATION r1", "RESET SESSION AUTHORIZATION"])
-            .looks_as_root(who),
-        as_root("SET SESSION AUTHORIZATION DEFAULT")
-            .asks("a", &["SET SESSION AUTHORIZATION r1", "SET SESSION AUTHORIZATION DEFAULT"])
-            .looks_as_root(who),
-        as_root("SET of a superuser under a role")
-            .asks("a", &["SET log_statement = 'all'", "SET ROLE app", "SHOW log_statement"])
-            .looks_as_root("current_user, current_setting('log_statement')"),
-    ]
-}
-
-impl Case {
-    /// As [`Case::looks`], by superusers that have entered already.
-    fn looks_as_root(self, expressions: &str) -> Self {
-        self.look("a", expressions).look("b", expressions).look("a", expressions).leave("a").look("c", expressions)
-    }
-}
-
-fn start_up() -> Vec<Case> {
-    let path = one("search_path");
-    let app = Account::APP;
-    let two = |name: &'static str, a: &[(&'static str, &'static str)], b: &[(&'static str, &'static str)]| {
-        Case::new(name).enter("a", app, a).enter("b", app, b)
-    };
-    let seen = "current_setting('application_name'), current_setting('TimeZone'), current_setting('search_path'), current_setting('DateStyle')";
-    let a = [("application_name", "of a"), ("TimeZone", "Asia/Tokyo"), ("options", "-c search_path=s1 -c work_mem=5MB")];
-    let b = [("application_name", "of b"), ("TimeZone", "Europe/Paris"), ("options", "-c search_path=s2"), ("DateStyle", "SQL, DMY")];
-    let around = |case: Case| case.look("a", seen).look("b", seen).look("a", seen).leave("a").look("c", seen).look("b", seen);
-    vec![
-        around(two("start-up parameters", &a, &b)),
-        around(two("start-up parameters and RESET", &a, &b).look("b", seen).asks("a", &["SET application_name = 'x'", "RESET application_name", "RESET search_path", "RESET TimeZone"])),
-        around(two("start-up parameters and RESET ALL", &a, &b).look("b", seen).asks("a", &["SET application_name = 'x'", "RESET ALL"])),
-        around(two("start-up parameters and DISCARD ALL", &a, &b).look("b", seen).asks("a", &["SET application_name = 'x'", "DISCARD ALL"])),
-        around(two("start-up parameters and TO DEFAULT", &a, &b).look("b", seen).asks("a", &["SET search_path TO DEFAULT", "SET TimeZone TO DEFAULT"])),
-        around(two("start-up parameters and RESET in a transaction", &a, &b).look("b", seen).asks("a", &["BEGIN", "RESET search_path", "SHOW search_path", "ROLLBACK"])),
-        around(two("start-up parameters and RESET with a read", &a, &b).look("b", seen).asks("a", &["RESET search_path; SELECT * FROM t"])),
-        around(two("start-up parameters and RESET in a function", &a, &b).look("b", seen).asks("a", &["DO $$ BEGIN EXECUTE 'RESET ALL'; END $$"])),
-        around(two("start-up parameters of one only", &a, &[]).look("b", seen).asks("a", &["RESET ALL"]).asks("b", &["RESET ALL"])),
-        two("start-up parameter with a custom name", &[("app.tenant", "tenant1")], &[("app.tenant", "tenant2")])
-            .look("a", &maybe("app.tenant")).look("b", &maybe("app.tenant")).ask("b", "RESET app.tenant")
-            .look("b", &maybe("app.tenant")).look("a", &maybe("app.tenant")).leave("a").look("c", &maybe("app.tenant")),
-        two("start-up options with quotes", &[("options", "-c search_path=s1,\\ public --work_mem=7MB")], &[])
-            .look("a", &path).look("b", &path).look("a", "current_setting('work_mem')"),
-        two("start-up client_encoding", &[("client_encoding", "LATIN1")], &[("client_encoding", "UTF8")])
-            .look("a", &one("client_encoding")).look("b", &one("client_encoding")).look("a", &one("client_encoding")),
-        Case::new("start-up role").enter("a", app, &[("role", "r1")]).looks("current_user"),
-        Case::new("start-up read only").enter("a", app, &[("options", "-c default_transaction_read_only=on")])
-            .ask("a", "CREATE TABLE never (v int)").look("b", &one("transaction_read_only")).look("a", &one("transaction_read_only")),
-    ]
-}
-
 fn ends() -> Vec<Case> {
     let seen = "current_setting('work_mem'), current_setting('application_name'), current_user";
     let made = ["SET work_mem = '5MB'", "SET application_name = 'x'", "SET ROLE r1"];
@@ -275,8 +323,14 @@ fn ends() -> Vec<Case> {
         ended("end by DISCARD PLANS", &["DISCARD PLANS"]),
         ended("end by DISCARD SEQUENCES", &["DISCARD SEQUENCES"]),
         ended("end by DISCARD TEMP", &["DISCARD TEMP"]),
-        ended("end by a driver's reset", &["SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;"]),
-        ended("end by a driver's reset in parts", &["CLOSE ALL", "UNLISTEN *", "RESET ALL", "SELECT pg_advisory_unlock_all()"]),
+        ended(
+            "end by a driver's reset",
+            &["SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;"],
+        ),
+        ended(
+            "end by a driver's reset in parts",
+            &["CLOSE ALL", "UNLISTEN *", "RESET ALL", "SELECT pg_advisory_unlock_all()"],
+        ),
         ended("end by RESET in capitals", &["reset SESSION AUTHORIZATION", "RESET ROLE"]),
         ended("end that fails", &["BEGIN", "DISCARD ALL", "ROLLBACK"]),
     ]

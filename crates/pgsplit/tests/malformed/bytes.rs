@@ -60,7 +60,8 @@ impl Inputs {
     /// In place of a start-up packet.
     pub(crate) fn packets(dice: &mut Dice) -> Vec<Vec<u8>> {
         let good = || {
-            let parameters = [("user", "app"), ("database", "app"), ("application_name", "x"), ("options", "-c a.b=c")];
+            let parameters =
+                [("user", "app"), ("database", "app"), ("application_name", "x"), ("options", "-c a.b=c")];
             message::startup(message::VERSION_3_0, &parameters)
         };
         let mut packets: Vec<_> = (0..good().len()).map(|at| good()[..at].to_vec()).collect();
@@ -68,7 +69,9 @@ impl Inputs {
             packets.push([length.to_be_bytes().to_vec(), dice.bytes(64)].concat());
             packets.push([length.to_be_bytes().to_vec(), good()[4..].to_vec()].concat());
         }
-        for code in [80_877_102_u32, 80_877_103, 80_877_104, 80_877_105, 0, u32::MAX, 0x0002_0000, 0x0003_ffff] {
+        for code in
+            [80_877_102_u32, 80_877_103, 80_877_104, 80_877_105, 0, u32::MAX, 0x0002_0000, 0x0003_ffff]
+        {
             for _ in 0..4 {
                 packets.push(message::untagged(&[code.to_be_bytes().to_vec(), dice.bytes(300)].concat()));
             }
@@ -104,7 +107,15 @@ impl Inputs {
             one(message::sasl_initial_response("SCRAM-SHA-256", &vec![b'n'; 16_000]));
             one(message::sasl_initial_response("SCRAM-SHA-256", &vec![b'n'; 100_000]));
             one(message::password("app-secret"));
-            for text in ["c=biws,r=0123456789abcdefghij,p=AAAA", "c=biws,r=,p=", "c=,r=x,p=!", "p=AAAA", "", ",,,,", "c=biws"] {
+            for text in [
+                "c=biws,r=0123456789abcdefghij,p=AAAA",
+                "c=biws,r=,p=",
+                "c=,r=x,p=!",
+                "p=AAAA",
+                "",
+                ",,,,",
+                "c=biws",
+            ] {
                 one(message::sasl_response(text.as_bytes()));
             }
             let good = message::sasl_initial_response("SCRAM-SHA-256", b"n,,n=,r=0123456789abcdefghij");
@@ -185,9 +196,26 @@ impl Inputs {
             vec![message::query("SELECT 1"), message::query(insert)],
             vec![message::query("BEGIN"), message::query(insert), message::query("SELECT 1")],
             Self::good(),
-            vec![message::parse("", insert, &[]), message::bind("", "", &[]), message::execute("", 0), message::flush()],
-            vec![message::query("COPY t FROM STDIN"), message::copy_data(b"1\tx\n"), message::copy_data(&[b'y'; 500])],
-            vec![message::parse("", "COPY t FROM STDIN", &[]), message::bind("", "", &[]), message::execute("", 0), message::sync(), message::copy_data(b"2\tz\n"), message::copy_done(), message::sync()],
+            vec![
+                message::parse("", insert, &[]),
+                message::bind("", "", &[]),
+                message::execute("", 0),
+                message::flush(),
+            ],
+            vec![
+                message::query("COPY t FROM STDIN"),
+                message::copy_data(b"1\tx\n"),
+                message::copy_data(&[b'y'; 500]),
+            ],
+            vec![
+                message::parse("", "COPY t FROM STDIN", &[]),
+                message::bind("", "", &[]),
+                message::execute("", 0),
+                message::sync(),
+                message::copy_data(b"2\tz\n"),
+                message::copy_done(),
+                message::sync(),
+            ],
             vec![message::query("SELECT repeat('x', 1000) FROM generate_series(1, 2000)")],
             vec![message::query("SELECT pg_sleep(0.2)"), message::query(insert)],
         ];
@@ -215,7 +243,8 @@ impl Inputs {
         (0..150)
             .map(|_| {
                 let count = 1 + dice.below(25);
-                let mut all: Vec<_> = (0..count).map(|_| messages[dice.below(messages.len())].clone()).collect();
+                let mut all: Vec<_> =
+                    (0..count).map(|_| messages[dice.below(messages.len())].clone()).collect();
                 all.push(message::sync());
                 all.concat()
             })

@@ -55,7 +55,11 @@ fn sing(client: &mut RawClient, round: u64) -> io::Result<()> {
     expect(client.rows("SELECT count(*) FROM t WHERE id = -1")?, "1".to_owned())?;
     client.rows("ROLLBACK")?;
     let value = round.to_string();
-    client.send_all(&[message::bind("", "kept", &[Some(&value)]), message::execute("", 0), message::sync()])?;
+    client.send_all(&[
+        message::bind("", "kept", &[Some(&value)]),
+        message::execute("", 0),
+        message::sync(),
+    ])?;
     let tags: Vec<u8> = client.read_until(b'Z')?.iter().map(|message| message.tag).collect();
     if tags != b"2DCZ" {
         return Err(io::Error::other(format!("answered {tags:?}")));

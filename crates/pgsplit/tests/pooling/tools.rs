@@ -15,9 +15,20 @@ pub(crate) const ON_PRIMARY: &str = "SELECT pg_backend_pid(), txid_current_if_as
 pub(crate) fn prepare(cluster: &Cluster) {
     let primary = cluster.primary();
     primary.sql("postgres", "CREATE DATABASE other OWNER app").unwrap();
-    primary.sql("app", "CREATE TABLE counted (v int); CREATE SEQUENCE turns; GRANT ALL ON counted, turns TO app").unwrap();
+    primary
+        .sql("app", "CREATE TABLE counted (v int); CREATE SEQUENCE turns; GRANT ALL ON counted, turns TO app")
+        .unwrap();
+    let function = "CREATE FUNCTION node_name() RETURNS text LANGUAGE sql AS $$ SELECT current_setting('cluster_name') $$";
+    primary.sql("app", function).unwrap();
     cluster.wait_caught_up().unwrap();
 }
+
+/// Which node answers: a read that the configuration of [`TRUSTING`] trusts.
+pub(crate) const WHERE: &str = "SELECT node_name()";
+
+/// Settings that make [`WHERE`] a read.
+pub(crate) const TRUSTING: &str =
+    "[routing]\nfunctions_read_only = ['node_name']\nfunctions_stateless = ['node_name']\n";
 
 /// A proxy with these settings in front of the whole cluster.
 pub(crate) fn proxy(cluster: &Cluster, settings: &str) -> Proxy {
@@ -77,7 +88,11 @@ pub(crate) fn connections(node: &Node, database: &str) -> u32 {
 
 /// Ends all connections of `app` on a node.
 pub(crate) fn terminate(node: &Node) {
-    node.sql("postgres", "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'app'").unwrap();
+    node.sql(
+        "postgres",
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'app'",
+    )
+    .unwrap();
 }
 
 /// Whatever a failed scene has left: all nodes run, follow and have caught up.

@@ -35,19 +35,22 @@ CREATE FUNCTION shout() RETURNS int LANGUAGE plpgsql AS
 ANALYZE;
 ";
 
+/// A check with a name, for what is no script.
+pub(crate) type Check = (&'static str, fn(&Arena));
+
 /// The cluster with a proxy in front.
-pub struct Arena {
-    pub proxy: Proxy,
-    pub cluster: Cluster,
+pub(crate) struct Arena {
+    pub(crate) proxy: Proxy,
+    pub(crate) cluster: Cluster,
 }
 
 /// The database that is reached directly.
-pub const DIRECT: &str = "direct";
+pub(crate) const DIRECT: &str = "direct";
 /// The database that is reached through pgsplit.
-pub const THROUGH: &str = "through";
+pub(crate) const THROUGH: &str = "through";
 
 impl Arena {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let cluster = Cluster::builder().name("protocol").replicas(1).start().unwrap();
         let primary = cluster.primary();
         primary.sql("postgres", "CREATE DATABASE model OWNER app").unwrap();
@@ -65,43 +68,43 @@ impl Arena {
     }
 
     /// Another proxy in front of the same cluster.
-    pub fn proxy(cluster: &Cluster, extra: &str) -> Proxy {
+    pub(crate) fn proxy(cluster: &Cluster, extra: &str) -> Proxy {
         Proxy::start(Path::new(env!("CARGO_BIN_EXE_pgsplit")), cluster, extra).unwrap()
     }
 
     /// A raw connection to the primary.
-    pub fn to_primary(&self) -> RawClient {
+    pub(crate) fn to_primary(&self) -> RawClient {
         limited(RawClient::connect((Ipv4Addr::LOCALHOST, self.cluster.primary().port())).unwrap())
     }
 
     /// A raw connection to the proxy.
-    pub fn to_proxy(&self) -> RawClient {
-        limited(RawClient::connect(self.proxy.address()).unwrap())
+    pub(crate) fn to_proxy(&self) -> RawClient {
+        connect(&self.proxy)
     }
 
-    pub fn direct(&self) -> RawClient {
+    pub(crate) fn direct(&self) -> RawClient {
         enter(self.to_primary(), DIRECT).unwrap()
     }
 
-    pub fn through(&self) -> RawClient {
+    pub(crate) fn through(&self) -> RawClient {
         enter(self.to_proxy(), THROUGH).unwrap()
     }
 
     /// Plays a script on both sides; the streams must be equal, and the proxy must serve the next client.
-    pub fn compare(&self, case: &Case) -> Result<(), String> {
+    pub(crate) fn compare(&self, proxy: &Proxy, case: &Case) -> Result<(), String> {
         let left = play(&mut self.direct(), &case.steps);
         let right = {
-            let mut client = enter(self.to_proxy(), THROUGH).map_err(|error| format!("login: {error}"))?;
+            let mut client = enter(connect(proxy), THROUGH).map_err(|error| format!("login: {error}"))?;
             play(&mut client, &case.steps)
         };
         equal(left, right)?;
-        self.is_sane()
+        self.is_sane(proxy)
     }
 
     /// After whatever a case did: another client meets clean connections, as many as may be lent next.
-    pub fn is_sane(&self) -> Result<(), String> {
+    pub(crate) fn is_sane(&self, proxy: &Proxy) -> Result<(), String> {
         let check = || -> io::Result<()> {
-            let mut client = enter(self.to_proxy(), THROUGH)?;
+            let mut client = enter(connect(proxy), THROUGH)?;
             for text in ["SELECT 1", "SELECT nextval('log_id_seq') IS NOT NULL"] {
                 let answer = client.query(text)?;
                 let tags: String = answer.iter().map(|message| char::from(message.tag)).collect();
@@ -117,14 +120,18 @@ impl Arena {
     }
 
     /// Runs a check; its panic is its failure.
-    pub fn check(&self, check: fn(&Arena)) -> Result<(), String> {
+    pub(crate) fn check(&self, check: fn(&Arena)) -> Result<(), String> {
         let failed = catch_unwind(AssertUnwindSafe(|| check(self)));
         failed.map_err(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
             text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
         })?;
-        self.is_sane()
+        self.is_sane(&self.proxy)
     }
+}
+
+fn connect(proxy: &Proxy) -> RawClient {
+    limited(RawClient::connect(proxy.address()).unwrap())
 }
 
 fn limited(client: RawClient) -> RawClient {
@@ -138,7 +145,7 @@ fn enter(mut client: RawClient, database: &str) -> io::Result<RawClient> {
 }
 
 /// Compares two outcomes and says where they part.
-pub fn equal(left: Outcome, right: Outcome) -> Result<(), String> {
+pub(crate) fn equal(left: Outcome, right: Outcome) -> Result<(), String> {
     let (left, right) = (normal(left), normal(right));
     if left == right {
         return Ok(());
@@ -175,7 +182,7 @@ fn normal(mut outcome: Outcome) -> Outcome {
 }
 
 /// Messages in short.
-pub fn show(messages: &[Message]) -> String {
+pub(crate) fn show(messages: &[Message]) -> String {
     let mut out = String::new();
     for message in messages.iter().take(40) {
         let text = match message.tag {

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use pgsplit_testkit::peer::{Message, RawClient, message};
 use pgsplit_testkit::{Account, Proxy, wait};
 
-use crate::arena::{Arena, DIRECT, THROUGH, show};
-use crate::script::{b, e, p, q, s};
+use crate::arena::{Arena, Check, DIRECT, THROUGH, show};
+use crate::script::{b, e, p, pause, q, s};
 
-pub const CHECKS: &[(&str, fn(&Arena))] = &[
+pub(crate) const CHECKS: &[Check] = &[
     ("cancel: a running statement", a_running_statement),
     ("cancel: an idle session", an_idle_session),
     ("cancel: a wrong key", a_wrong_key),
@@ -50,9 +50,13 @@ fn cancel(mut door: RawClient, pid: u32, key: &[u8]) {
 
 /// Waits until a statement with this text runs on some node.
 fn wait_running(arena: &Arena, text: &str) {
-    let question = format!("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%{}%' AND pid <> pg_backend_pid()", text.replace('\'', "''"));
+    let question = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%{}%' AND pid <> pg_backend_pid()",
+        text.replace('\'', "''")
+    );
     wait::until("the statement to run", Duration::from_secs(10), || {
-        let running = arena.cluster.nodes().iter().any(|node| node.sql("postgres", &question).is_ok_and(|n| n != "0"));
+        let running =
+            arena.cluster.nodes().iter().any(|node| node.sql("postgres", &question).is_ok_and(|n| n != "0"));
         Ok(running.then_some(()))
     })
     .unwrap();
@@ -65,20 +69,22 @@ fn a_running_statement(arena: &Arena) {
         "WITH x AS (INSERT INTO log (what) VALUES ('cancelled') RETURNING 1) SELECT pg_sleep(30) FROM x",
     ];
     for text in texts {
-        let [direct, through] = [(arena.to_primary(), DIRECT, true), (arena.to_proxy(), THROUGH, false)].map(|(client, database, direct)| {
-            let door = || if direct { arena.to_primary() } else { arena.to_proxy() };
-            let mut one = enter(client, database);
-            one.client.send(&q(text)).unwrap();
-            wait_running(arena, text);
-            cancel(door(), one.pid, &one.key);
-            let simple = one.client.read_until(b'Z').unwrap();
-            one.client.send(&[p("", text), b("", "", &[]), e("", 0), s()].concat()).unwrap();
-            wait_running(arena, text);
-            cancel(door(), one.pid, &one.key);
-            let extended = one.client.read_until(b'Z').unwrap();
-            let after = one.client.query("SELECT 1").unwrap();
-            [simple, extended, after].map(|messages| show(&messages))
-        });
+        let [direct, through] = [(arena.to_primary(), DIRECT, true), (arena.to_proxy(), THROUGH, false)].map(
+            |(client, database, direct)| {
+                let door = || if direct { arena.to_primary() } else { arena.to_proxy() };
+                let mut one = enter(client, database);
+                one.client.send(&q(text)).unwrap();
+                wait_running(arena, text);
+                cancel(door(), one.pid, &one.key);
+                let simple = one.client.read_until(b'Z').unwrap();
+                one.client.send(&[p("", text), b("", "", &[]), e("", 0), s()].concat()).unwrap();
+                wait_running(arena, text);
+                cancel(door(), one.pid, &one.key);
+                let extended = one.client.read_until(b'Z').unwrap();
+                let after = one.client.query("SELECT 1").unwrap();
+                [simple, extended, after].map(|messages| show(&messages))
+            },
+        );
         assert!(direct[0].contains("57014"), "{direct:?}");
         assert_eq!(direct, through, "{text}");
     }
@@ -115,17 +121,22 @@ fn a_wrong_key(arena: &Arena) {
 }
 
 fn in_the_queue(arena: &Arena) {
-    let proxy = Arena::proxy(&arena.cluster, "[pool]\nprimary_connections = 1\nreplica_connections = 1\nwait = \"30s\"\n");
+    let proxy = Arena::proxy(
+        &arena.cluster,
+        "[pool]\nprimary_connections = 1\nreplica_connections = 1\nwait = \"30s\"\n",
+    );
     let mut holder = enter(to(&proxy), THROUGH);
     holder.client.query("BEGIN").unwrap();
     holder.client.query("INSERT INTO log (what) VALUES ('held')").unwrap();
     let write = "INSERT INTO log (what) VALUES ('queued')";
     for extended in [false, true] {
         let mut one = enter(to(&proxy), THROUGH);
-        let messages = if extended { [p("", write), b("", "", &[]), e("", 0), s()].concat() } else { q(write) };
+        let messages =
+            if extended { [p("", write), b("", "", &[]), e("", 0), s()].concat() } else { q(write) };
         one.client.send(&messages).unwrap();
         wait::until("the client to wait", Duration::from_secs(10), || {
-            let waiting = proxy.metrics().map(|m| m.sum("pgsplit_client_connections", &[("state", "waiting")]));
+            let waiting =
+                proxy.metrics().map(|m| m.sum("pgsplit_client_connections", &[("state", "waiting")]));
             Ok((waiting.unwrap_or_default() > 0.0).then_some(()))
         })
         .unwrap();
@@ -175,9 +186,11 @@ impl Scram {
     fn finish_login(&mut self, client: &mut RawClient) -> Vec<Message> {
         loop {
             let request = client.read_message().unwrap();
-            assert_eq!(request.tag, b'R', "{}", show(&[request.clone()]));
+            assert_eq!(request.tag, b'R', "{}", show(std::slice::from_ref(&request)));
             match request.body.split_at(4) {
-                ([0, 0, 0, 10], _) => client.send(&message::sasl_initial_response("SCRAM-SHA-256", self.0.message())).unwrap(),
+                ([0, 0, 0, 10], _) => {
+                    client.send(&message::sasl_initial_response("SCRAM-SHA-256", self.0.message())).unwrap()
+                }
                 ([0, 0, 0, 11], data) => {
                     self.0.update(data).unwrap();
                     client.send(&message::sasl_response(self.0.message())).unwrap();
@@ -191,25 +204,30 @@ impl Scram {
 }
 
 fn copy_in(arena: &Arena) {
-    let [direct, through] = [(arena.to_primary(), DIRECT, true), (arena.to_proxy(), THROUGH, false)].map(|(client, database, direct)| {
-        let door = || if direct { arena.to_primary() } else { arena.to_proxy() };
-        let mut one = enter(client, database);
-        one.client.send(&q("COPY log (what) FROM STDIN")).unwrap();
-        let begun = one.client.read_until(b'G').unwrap();
-        cancel(door(), one.pid, &one.key);
-        // A server that waits for copy data takes notice only when some comes.
-        one.client.send(&message::copy_data(b"x\n")).unwrap();
-        let answer = one.client.read_until(b'Z').unwrap();
-        one.client.send(&message::copy_done()).unwrap();
-        let after = one.client.query("SELECT 1").unwrap();
-        [begun, answer, after].map(|messages| show(&messages))
-    });
+    let [direct, through] = [(arena.to_primary(), DIRECT, true), (arena.to_proxy(), THROUGH, false)].map(
+        |(client, database, direct)| {
+            let door = || if direct { arena.to_primary() } else { arena.to_proxy() };
+            let mut one = enter(client, database);
+            one.client.send(&q("COPY log (what) FROM STDIN")).unwrap();
+            let begun = one.client.read_until(b'G').unwrap();
+            cancel(door(), one.pid, &one.key);
+            // A server that waits for copy data takes notice only when some comes.
+            one.client.send(&message::copy_data(b"x\n")).unwrap();
+            let answer = one.client.read_until(b'Z').unwrap();
+            one.client.send(&message::copy_done()).unwrap();
+            let after = one.client.query("SELECT 1").unwrap();
+            [begun, answer, after].map(|messages| show(&messages))
+        },
+    );
     assert_eq!(direct, through);
 }
 
 /// Victims run short statements on few connections while others cancel their own all the time.
 fn never_anothers(arena: &Arena) {
-    let proxy = Arena::proxy(&arena.cluster, "[pool]\nprimary_connections = 2\nreplica_connections = 2\nwait = \"30s\"\n");
+    let proxy = Arena::proxy(
+        &arena.cluster,
+        "[pool]\nprimary_connections = 2\nreplica_connections = 2\nwait = \"30s\"\n",
+    );
     let (stop, cancelled, done) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
         let mut threads = Vec::new();
@@ -217,7 +235,8 @@ fn never_anothers(arena: &Arena) {
             let (proxy, stop, done) = (&proxy, &stop, &done);
             threads.push(scope.spawn(move || {
                 let mut victim = enter(to(proxy), THROUGH);
-                let text = if number % 2 == 0 { "SELECT pg_sleep(0.001), 1" } else { "SELECT count(*) FROM t" };
+                let text =
+                    if number % 2 == 0 { "SELECT pg_sleep(0.001), 1" } else { "SELECT count(*) FROM t" };
                 while !stop.load(Ordering::Relaxed) {
                     let answer = victim.client.query(text).unwrap();
                     if answer.iter().any(|message| message.tag == b'E') {
@@ -232,13 +251,14 @@ fn never_anothers(arena: &Arena) {
             let (proxy, stop, cancelled) = (&proxy, &stop, &cancelled);
             threads.push(scope.spawn(move || {
                 let mut one = enter(to(proxy), THROUGH);
-                let text = if number % 2 == 0 { "SELECT pg_sleep(0.002), 2" } else { "SELECT count(*) FROM many" };
+                let text =
+                    if number % 2 == 0 { "SELECT pg_sleep(0.002), 2" } else { "SELECT count(*) FROM many" };
                 let mut round = number;
                 while !stop.load(Ordering::Relaxed) {
                     round += 1;
                     one.client.send(&q(text)).unwrap();
                     // From before the statement begins until after it has ended.
-                    thread::sleep(Duration::from_micros(round * 397 % 8_000));
+                    pause(Duration::from_micros(round * 397 % 8_000));
                     cancel(to(proxy), one.pid, &one.key);
                     let answer = one.client.read_until(b'Z').unwrap();
                     let hit = answer.iter().any(|message| message.field(b'C').as_deref() == Some("57014"));
@@ -246,7 +266,7 @@ fn never_anothers(arena: &Arena) {
                 }
             }));
         }
-        thread::sleep(Duration::from_secs(6));
+        pause(Duration::from_secs(6));
         stop.store(true, Ordering::Relaxed);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     });

@@ -8,7 +8,7 @@ use pgsplit_testkit::peer::{Message, RawClient, message};
 
 /// One thing that a client does.
 #[derive(Debug, Clone)]
-pub enum Step {
+pub(crate) enum Step {
     /// Sends bytes in one write.
     Send(Vec<u8>),
     /// Sends bytes in several writes that arrive apart.
@@ -17,38 +17,36 @@ pub enum Step {
     Ready(usize),
     /// Reads up to a message of this type.
     Until(u8),
-    /// Reads so many messages.
-    Count(usize),
     /// Reads to the end of the connection.
     End,
 }
 
 /// A script with a name.
 #[derive(Debug, Clone)]
-pub struct Case {
-    pub name: String,
-    pub steps: Vec<Step>,
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) steps: Vec<Step>,
 }
 
 /// What came of a script: all messages, and how the connection failed, if it did.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Outcome {
-    pub messages: Vec<Message>,
-    pub error: Option<ErrorKind>,
+pub(crate) struct Outcome {
+    pub(crate) messages: Vec<Message>,
+    pub(crate) error: Option<ErrorKind>,
 }
 
 /// A script that is run as it stands.
-pub fn case(name: &str, steps: impl IntoIterator<Item = Step>) -> Case {
+pub(crate) fn case(name: &str, steps: impl IntoIterator<Item = Step>) -> Case {
     Case { name: name.to_owned(), steps: steps.into_iter().collect() }
 }
 
 /// A script of simple queries, each answered before the next.
-pub fn queries(name: &str, texts: &[&str]) -> Case {
+pub(crate) fn queries(name: &str, texts: &[&str]) -> Case {
     case(name, texts.iter().flat_map(|text| [send([q(text)]), Step::Ready(1)]))
 }
 
 /// A script of batches, each answered before the next; every batch ends with one Sync.
-pub fn batches<const N: usize>(name: &str, batches: [Vec<Vec<u8>>; N]) -> Case {
+pub(crate) fn batches<const N: usize>(name: &str, batches: [Vec<Vec<u8>>; N]) -> Case {
     case(
         name,
         batches.into_iter().flat_map(|mut batch| {
@@ -58,60 +56,60 @@ pub fn batches<const N: usize>(name: &str, batches: [Vec<Vec<u8>>; N]) -> Case {
     )
 }
 
-pub fn send(messages: impl IntoIterator<Item = Vec<u8>>) -> Step {
+pub(crate) fn send(messages: impl IntoIterator<Item = Vec<u8>>) -> Step {
     Step::Send(messages.into_iter().flatten().collect())
 }
 
-pub fn q(text: &str) -> Vec<u8> {
+pub(crate) fn q(text: &str) -> Vec<u8> {
     message::query(text)
 }
 
-pub fn p(name: &str, text: &str) -> Vec<u8> {
+pub(crate) fn p(name: &str, text: &str) -> Vec<u8> {
     message::parse(name, text, &[])
 }
 
-pub fn b(portal: &str, statement: &str, parameters: &[&str]) -> Vec<u8> {
+pub(crate) fn b(portal: &str, statement: &str, parameters: &[&str]) -> Vec<u8> {
     let parameters: Vec<_> = parameters.iter().copied().map(Some).collect();
     message::bind(portal, statement, &parameters)
 }
 
-pub fn d(kind: u8, name: &str) -> Vec<u8> {
+pub(crate) fn d(kind: u8, name: &str) -> Vec<u8> {
     message::describe(kind, name)
 }
 
-pub fn e(portal: &str, rows: u32) -> Vec<u8> {
+pub(crate) fn e(portal: &str, rows: u32) -> Vec<u8> {
     message::execute(portal, rows)
 }
 
-pub fn c(kind: u8, name: &str) -> Vec<u8> {
+pub(crate) fn c(kind: u8, name: &str) -> Vec<u8> {
     message::close(kind, name)
 }
 
-pub fn s() -> Vec<u8> {
+pub(crate) fn s() -> Vec<u8> {
     message::sync()
 }
 
-pub fn h() -> Vec<u8> {
+pub(crate) fn h() -> Vec<u8> {
     message::flush()
 }
 
 /// Parse, Bind, Execute of a text without parameters, all unnamed.
-pub fn run(text: &str) -> Vec<Vec<u8>> {
+pub(crate) fn run(text: &str) -> Vec<Vec<u8>> {
     vec![p("", text), b("", "", &[]), e("", 0)]
 }
 
 /// As libpq does it: with a Describe of the portal.
-pub fn run_described(text: &str) -> Vec<Vec<u8>> {
+pub(crate) fn run_described(text: &str) -> Vec<Vec<u8>> {
     vec![p("", text), b("", "", &[]), d(b'P', ""), e("", 0)]
 }
 
 /// Bind and Execute of a named statement.
-pub fn again(statement: &str, parameters: &[&str]) -> Vec<Vec<u8>> {
+pub(crate) fn again(statement: &str, parameters: &[&str]) -> Vec<Vec<u8>> {
     vec![b("", statement, parameters), e("", 0)]
 }
 
 /// Plays a script to its end, or until the connection fails.
-pub fn play(client: &mut RawClient, steps: &[Step]) -> Outcome {
+pub(crate) fn play(client: &mut RawClient, steps: &[Step]) -> Outcome {
     let mut messages = Vec::new();
     let error = steps.iter().try_for_each(|step| take(client, step, &mut messages)).err();
     Outcome { messages, error: error.map(|error| kind(&error)) }
@@ -132,8 +130,8 @@ fn take(client: &mut RawClient, step: &Step, messages: &mut Vec<Message>) -> io:
         Step::Apart(parts) => {
             for part in parts {
                 client.send(part)?;
-                // Nobody tells when a part has been read; this is about when.
-                thread::sleep(Duration::from_micros(300));
+                // Nobody tells when a part has been read.
+                pause(Duration::from_micros(300));
             }
         }
         Step::Ready(count) => {
@@ -149,14 +147,18 @@ fn take(client: &mut RawClient, step: &Step, messages: &mut Vec<Message>) -> io:
                 break;
             }
         },
-        Step::Count(count) => {
-            for _ in 0..*count {
-                messages.push(client.read_message()?);
-            }
-        }
         Step::End => loop {
             messages.push(client.read_message()?);
         },
     }
     Ok(())
+}
+
+/// Lets time pass where there is nothing to be waited for.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "what is tested is what happens, or does not, while nothing is done"
+)]
+pub(crate) fn pause(time: Duration) {
+    thread::sleep(time);
 }

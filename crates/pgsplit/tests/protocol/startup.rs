@@ -5,11 +5,9 @@ use std::io::ErrorKind;
 use pgsplit_testkit::Account;
 use pgsplit_testkit::peer::{Message, RawClient, message};
 
-use crate::arena::{Arena, DIRECT, THROUGH, show};
+use crate::arena::{Arena, Check, DIRECT, THROUGH, show};
 
-type Check = (&'static str, fn(&Arena));
-
-pub const CHECKS: &[Check] = &[
+pub(crate) const CHECKS: &[Check] = &[
     ("startup: parameters are reported alike", parameters_are_reported_alike),
     ("startup: parameters take effect", parameters_take_effect),
     ("startup: parameters take effect on connections that exist", parameters_of_the_second_client),
@@ -26,8 +24,13 @@ const USER: &str = Account::APP.user();
 const PASSWORD: &str = Account::APP.password();
 
 /// What comes after AuthenticationOk, ParameterStatus in the order of names, keys blanked.
-fn greeting(mut client: RawClient, database: &str, parameters: &[(&str, &str)]) -> Result<Vec<Message>, String> {
-    let mut messages = client.login(USER, PASSWORD, database, parameters).map_err(|error| error.to_string())?;
+fn greeting(
+    mut client: RawClient,
+    database: &str,
+    parameters: &[(&str, &str)],
+) -> Result<Vec<Message>, String> {
+    let mut messages =
+        client.login(USER, PASSWORD, database, parameters).map_err(|error| error.to_string())?;
     messages.iter_mut().filter(|message| message.tag == b'K').for_each(|key| {
         assert_eq!(key.body.len(), 8, "a key of protocol 3.0 has four bytes");
         key.body.fill(0);
@@ -40,11 +43,7 @@ fn greeting(mut client: RawClient, database: &str, parameters: &[(&str, &str)]) 
 fn same_greeting(arena: &Arena, parameters: &[(&str, &str)]) {
     let direct = greeting(arena.to_primary(), DIRECT, parameters);
     let through = greeting(arena.to_proxy(), THROUGH, parameters);
-    assert_eq!(
-        direct.as_deref().map(show),
-        through.as_deref().map(show),
-        "with {parameters:?}"
-    );
+    assert_eq!(direct.as_deref().map(show), through.as_deref().map(show), "with {parameters:?}");
 }
 
 fn parameters_are_reported_alike(arena: &Arena) {
@@ -66,7 +65,10 @@ fn same_settings(arena: &Arena, parameters: &[(&str, &str)]) {
         // Once as a read, once on the primary, once more as a read.
         let in_transaction = format!("BEGIN; {ASKED}; COMMIT");
         let texts = [ASKED, &in_transaction, ASKED];
-        texts.iter().map(|text| client.rows(text).map_err(|error| error.to_string())).collect::<Result<Vec<_>, _>>()
+        texts
+            .iter()
+            .map(|text| client.rows(text).map_err(|error| error.to_string()))
+            .collect::<Result<Vec<_>, _>>()
     };
     let direct = ask(arena.to_primary(), DIRECT);
     assert_eq!(direct, ask(arena.to_proxy(), THROUGH), "with {parameters:?}");
@@ -91,10 +93,13 @@ fn parameters_of_the_second_client(arena: &Arena) {
     for parameters in SETTINGS.iter().chain(SETTINGS.iter().rev()) {
         let mut client = RawClient::connect(proxy.address()).unwrap();
         let mut direct = arena.to_primary();
-        client.login(USER, PASSWORD, THROUGH, parameters).unwrap_or_else(|error| panic!("{parameters:?}: {error}"));
+        client
+            .login(USER, PASSWORD, THROUGH, parameters)
+            .unwrap_or_else(|error| panic!("{parameters:?}: {error}"));
         direct.login(USER, PASSWORD, DIRECT, parameters).unwrap();
         for text in [ASKED, "BEGIN", ASKED, "COMMIT", ASKED] {
-            let [left, right] = [&mut direct, &mut client].map(|client| client.rows(text).map_err(|e| e.to_string()));
+            let [left, right] =
+                [&mut direct, &mut client].map(|client| client.rows(text).map_err(|e| e.to_string()));
             assert_eq!(left, right, "{text} with {parameters:?}");
         }
     }
@@ -104,7 +109,11 @@ fn parameters_of_the_second_client(arena: &Arena) {
 fn refusal(mut client: RawClient, database: &str, parameters: &[(&str, &str)]) -> String {
     match client.login(USER, PASSWORD, database, parameters) {
         Ok(_) => "let in".to_owned(),
-        Err(error) => format!("{:?} {error}, then {:?}", error.kind(), client.read_to_end().map(|rest| show(&rest)).ok()),
+        Err(error) => format!(
+            "{:?} {error}, then {:?}",
+            error.kind(),
+            client.read_to_end().map(|rest| show(&rest)).ok()
+        ),
     }
 }
 
@@ -143,23 +152,29 @@ fn bad_packets_are_refused_alike(arena: &Arena) {
     unterminated.pop();
     let length = u8::try_from(unterminated.len()).unwrap();
     unterminated[3] = length;
-    let packets: [(&str, Vec<u8>); 7] = [
+    let packets: [(&str, Vec<u8>); 6] = [
         ("no user", message::startup(message::VERSION_3_0, &[("database", THROUGH)])),
         ("an empty user", message::startup(message::VERSION_3_0, &[("user", "")])),
         ("no end", unterminated),
-        ("protocol 2", message::startup(0x0002_0000, &user)),
         ("protocol 4", message::startup(0x0004_0000, &user)),
         ("a name without a value", message::untagged(b"\0\x03\0\0user\0app\0database\0\0")),
         ("data behind the end", message::untagged(b"\0\x03\0\0user\0app\0\0more\0")),
     ];
     for (name, packet) in packets {
-        let [direct, through] = [arena.to_primary(), arena.to_proxy()].map(|client| answer_to(client, &packet));
+        let [direct, through] =
+            [arena.to_primary(), arena.to_proxy()].map(|client| answer_to(client, &packet));
         // Which versions are supported is each one's own to say.
         let own = |lines: Vec<String>| -> Vec<String> {
-            lines.iter().map(|line| line.split(": server supports").next().unwrap_or_default().to_owned()).collect()
+            lines
+                .iter()
+                .map(|line| line.split(": server supports").next().unwrap_or_default().to_owned())
+                .collect()
         };
         assert_eq!(own(direct), own(through), "{name}");
     }
+    // PostgreSQL answers this one in the manner of protocol 2.
+    let old = answer_to(arena.to_proxy(), &message::startup(0x0002_0000, &user));
+    assert!(old.iter().any(|line| line.contains("unsupported frontend protocol 2.0")), "{old:?}");
 }
 
 fn databases_and_users(arena: &Arena) {
@@ -172,7 +187,9 @@ fn databases_and_users(arena: &Arena) {
     let closed = refusal(arena.to_primary(), "closed", &[]);
     assert!(closed.contains("55000"), "{closed}");
     assert_eq!(closed, refusal(arena.to_proxy(), "closed", &[]));
-    primary.sql("postgres", "CREATE DATABASE private; REVOKE CONNECT ON DATABASE private FROM PUBLIC").unwrap();
+    primary
+        .sql("postgres", "CREATE DATABASE private; REVOKE CONNECT ON DATABASE private FROM PUBLIC")
+        .unwrap();
     let private = refusal(arena.to_primary(), "private", &[]);
     assert!(private.contains("42501"), "{private}");
     assert_eq!(private, refusal(arena.to_proxy(), "private", &[]));
@@ -228,8 +245,11 @@ fn unknown_users_are_not_told_apart(arena: &Arena) {
     assert_eq!(unknown.1, challenge("nobody").1, "the salt of an unknown user stays the same");
 }
 
+/// SSLRequest or GSSENCRequest.
+type Request = fn() -> Vec<u8>;
+
 fn encryption_requests(arena: &Arena) {
-    let orders: [&[fn() -> Vec<u8>]; 4] = [
+    let orders: [&[Request]; 4] = [
         &[message::ssl_request],
         &[message::gss_request],
         &[message::ssl_request, message::gss_request],
@@ -244,13 +264,19 @@ fn encryption_requests(arena: &Arena) {
         client.login(USER, PASSWORD, THROUGH, &[]).unwrap();
         assert_eq!(client.rows("SELECT 1").unwrap(), [[Some("1".to_owned())]]);
     }
-    let twice = |mut client: RawClient, request: fn() -> Vec<u8>| {
+    let twice = |mut client: RawClient, request: Request| {
         client.send(&request()).unwrap();
         assert_eq!(client.read_byte().unwrap(), b'N');
         let answer = answer_to(client, &request());
-        answer.iter().map(|line| line.split(": server").next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+        answer
+            .iter()
+            .map(|line| line.split(": server").next().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
     };
-    assert_eq!(twice(arena.to_primary(), message::ssl_request), twice(arena.to_proxy(), message::ssl_request));
+    assert_eq!(
+        twice(arena.to_primary(), message::ssl_request),
+        twice(arena.to_proxy(), message::ssl_request)
+    );
     // The server here may know GSSAPI, so its answer is no model.
     let gss = twice(arena.to_proxy(), message::gss_request);
     assert!(gss.iter().any(|line| line.contains("unsupported frontend protocol 1234.5680")), "{gss:?}");
@@ -274,13 +300,21 @@ fn versions(arena: &Arena) {
     assert_eq!((old.tag, &old.body[..8]), (b'v', &b"\0\x03\0\0\0\0\0\x01"[..]));
     // PostgreSQL 15 says the same of an option that it does not know.
     let mut direct = arena.to_primary();
-    direct.send(&message::startup(message::VERSION_3_0, &[("user", USER), ("database", DIRECT), ("_pq_.other", "x")])).unwrap();
+    direct
+        .send(&message::startup(
+            message::VERSION_3_0,
+            &[("user", USER), ("database", DIRECT), ("_pq_.other", "x")],
+        ))
+        .unwrap();
     assert_eq!(direct.read_message().unwrap(), old);
 }
 
 fn a_byte_at_a_time(arena: &Arena) {
     let mut client = arena.to_proxy();
-    let packet = [message::ssl_request(), message::startup(message::VERSION_3_0, &[("user", USER), ("database", THROUGH)])];
+    let packet = [
+        message::ssl_request(),
+        message::startup(message::VERSION_3_0, &[("user", USER), ("database", THROUGH)]),
+    ];
     for byte in packet[0].iter() {
         client.send(&[*byte]).unwrap();
     }

@@ -33,9 +33,9 @@ pub enum Command {
     },
     /// SAVEPOINT.
     Savepoint(Name),
-    /// RELEASE [SAVEPOINT].
+    /// `RELEASE [SAVEPOINT]`.
     Release(Name),
-    /// ROLLBACK TO [SAVEPOINT].
+    /// `ROLLBACK TO [SAVEPOINT]`.
     RollbackTo(Name),
     /// SET TRANSACTION with modes.
     SetTransaction(TransactionModes),

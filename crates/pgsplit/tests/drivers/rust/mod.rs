@@ -23,5 +23,6 @@ pub(crate) fn compare(stage: &Stage, name: &str, script: Script) {
         ended.unwrap_or_else(|_| panic!("tokio-postgres {name}: not within {LIMIT:?}"))
     };
     let direct = run(stage.direct(DIRECT));
-    assert_same(stage, name, &direct, &run(stage.proxied(PROXIED)));
+    let proxied = stage.reading_on_replicas(|| run(stage.proxied(PROXIED)));
+    assert_same(stage, name, &direct, &proxied);
 }

@@ -16,6 +16,9 @@ CREATE TABLE rust_sessions.log (id serial PRIMARY KEY, what text);
 INSERT INTO rust_sessions.item SELECT n, n FROM generate_series(1, 100) n;";
 const ENDLESS: &str = "SELECT count(*) FROM generate_series(1, 3000000000) n";
 
+/// Changes the parameters of a connection.
+type Change = fn(&mut Config) -> &mut Config;
+
 pub(crate) fn sessions(uri: String) -> Pin<Box<dyn Future<Output = String>>> {
     Box::pin(async move { script(&uri).await.unwrap() })
 }
@@ -40,7 +43,7 @@ async fn script(uri: &str) -> Result<String, Error> {
 
 async fn connecting(t: &mut Transcript, config: &Config) -> Result<(), Error> {
     t.section("connecting");
-    let variants: [(&str, fn(&mut Config) -> &mut Config); 12] = [
+    let variants: [(&str, Change); 12] = [
         ("plain", |config| config),
         ("application_name", |config| config.application_name("my app")),
         ("options", |config| config.options("-c work_mem=5MB -c timezone=Asia/Tokyo")),
@@ -84,7 +87,7 @@ async fn transactions(t: &mut Transcript, client: &mut Client) -> Result<(), Err
     t.show("kept and dropped", (count(client, "kept").await?, count(client, "dropped").await?));
     let mut transaction = client.transaction().await?;
     transaction.execute(&insert("outer"), &[]).await?;
-    let inner = transaction.savepoint("inner").await?;
+    let inner = transaction.savepoint("one").await?;
     inner.execute(&insert("inner"), &[]).await?;
     t.attempt("an error in a savepoint", inner.execute("SELECT 1/0", &[]).await);
     t.attempt("after the error", inner.execute("SELECT 1", &[]).await);
@@ -133,11 +136,12 @@ async fn cancel(t: &mut Transcript, session: &Connected) -> Result<(), Error> {
     let token = client.cancel_token();
     for text in ["SELECT pg_sleep(30)", ENDLESS] {
         let mut running = std::pin::pin!(client.batch_execute(text));
-        // Again and again: it may not have begun at the first attempt.
+        // Until it has ended, as it may not have begun at the first attempt; but seldom, because the driver does not wait
+        // until the server has taken the request, and a late one would hit the next statement.
         let outcome = loop {
             tokio::select! {
                 outcome = &mut running => break outcome,
-                () = tokio::time::sleep(Duration::from_millis(50)) => token.cancel_query(NoTls).await?,
+                () = tokio::time::sleep(Duration::from_millis(500)) => token.cancel_query(NoTls).await?,
             }
         };
         t.attempt("cancelled", outcome);
@@ -175,8 +179,9 @@ async fn notices(t: &mut Transcript, one: &Connected, config: &Config) -> Result
     t.show("while silent", one.heard(1).await);
     two.client.batch_execute("BEGIN; NOTIFY news, 'second'; NOTIFY news, 'third'; COMMIT").await?;
     t.show("of a transaction", one.heard(2).await);
-    one.client.batch_execute("NOTIFY news, 'to itself'; UNLISTEN *").await?;
+    one.client.batch_execute("NOTIFY news, 'to itself'").await?;
     t.show("from itself", one.heard(1).await);
+    one.client.batch_execute("UNLISTEN *").await?;
     two.client.batch_execute("NOTIFY news, 'unheard'").await?;
     t.attempt(
         "and on",
