@@ -6,7 +6,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from psycopg_common import attempt
+from psycopg_common import attempt, refused
 from transcript import SETUP, TEXT_TYPES, TYPES, main, rows, section, show
 
 SCHEMA = "psycopg_statements"
@@ -175,17 +175,22 @@ def pipelines(uri):
             pipe.sync()
             late = conn.execute("SELECT %s::text", ["after"])
         show("write, then read", write.fetchone(), read.fetchone(), late.fetchone())
-        with conn.pipeline() as pipe:
-            good = conn.execute("SELECT 1")
-            pipe.sync()
-            show("before the error", good.fetchone())
-            bad = conn.execute("SELECT 1/%s::int", [0])
-            skipped = conn.execute("SELECT 2")
-            attempt("an error in a pipeline", pipe.sync)
-            attempt("the failed one", bad.fetchone)
-            attempt("what was skipped", skipped.fetchone)
-            last = conn.execute("SELECT 3")
-        show("after the error", last.fetchone())
+        try:
+            with conn.pipeline():
+                conn.execute("INSERT INTO log (what) VALUES ('with an error')")
+                conn.execute("SELECT 1/%s::int", [0])
+                conn.execute("SELECT 2")
+        except psycopg.Error as error:
+            refused("an error in a pipeline", error)
+        show("all of it was undone", conn.execute("SELECT count(*) FROM log WHERE what = 'with an error'").fetchone())
+        try:
+            with conn.pipeline() as pipe:
+                conn.execute("INSERT INTO log (what) VALUES ('before a Sync')")
+                pipe.sync()
+                conn.execute("SELECT 1/%s::int", [0])
+        except psycopg.Error as error:
+            refused("an error behind a Sync", error)
+        show("what was before it stays", conn.execute("SELECT count(*) FROM log WHERE what = 'before a Sync'").fetchone())
         with conn.pipeline(), conn.transaction():
             conn.execute("INSERT INTO log (what) VALUES ('t1')")
             conn.execute("INSERT INTO log (what) VALUES ('t2')")

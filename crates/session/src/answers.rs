@@ -14,7 +14,7 @@ use pgsplit_wire::backend::{Fields, command_tag, parameter, ready};
 use pgsplit_wire::{HEADER, Header, Status, build};
 
 use crate::link::{Held, Link, Owed, To, UNKNOWN, Undo, What};
-use crate::retry::again;
+use crate::retry::{Again, again};
 use crate::session::Session;
 use crate::stale::shape;
 
@@ -395,6 +395,11 @@ impl Session {
         let simple = matches!(front.what, What::Query { .. } | What::Function);
         if matches!(to, To::Session | To::Examiner) {
             link.fault = Some(whole_frame(b'E', body));
+            if link.held == Held::Yes {
+                // The read behind it runs without the session's settings: its answer does not count.
+                self.unsay(link);
+                link.held = Held::Again(Again::Primary);
+            }
         } else {
             self.state.errored = true;
         }

@@ -223,6 +223,11 @@ impl Link {
         self.owe(What::Say { answer, undo }, To::Client);
     }
 
+    /// Whether nothing of an answer for the client can be on its way: at most the session's own messages are.
+    pub(crate) fn owes_client_nothing(&self) -> bool {
+        self.torn.is_empty() && self.pass == 0 && self.owed.iter().all(|owed| owed.to == To::Session)
+    }
+
     /// Whether nothing is owed and nothing is on its way.
     pub(crate) fn is_quiet(&self) -> bool {
         self.owed.is_empty()

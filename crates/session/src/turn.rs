@@ -248,7 +248,7 @@ impl Session {
     /// One run of a unit on the connection that is held. `Some` when it must run again.
     async fn send_and_relay(&mut self, attempt: &Attempt, put: Put<'_>) -> Result<Option<Again>, End> {
         let Some(mut link) = self.link.take() else { return Ok(None) };
-        let hold = attempt.repeatable && link.replica && link.is_quiet();
+        let hold = attempt.repeatable && link.replica && link.owes_client_nothing();
         if hold && !self.outbox.is_empty() {
             self.link = Some(link);
             self.flush().await?;
@@ -275,6 +275,10 @@ impl Session {
         let relayed = self.relay_in_time().await?;
         let Some(link) = &mut self.link else { return Ok(None) };
         match relayed {
+            Relayed::Answered if link.fault.is_some() && matches!(link.held, Held::Again(_)) => {
+                self.detach();
+                Ok(Some(Again::Primary))
+            }
             Relayed::Answered if link.fault.is_some() => {
                 let why = "the session's settings could not be restored on a server connection";
                 self.detach();

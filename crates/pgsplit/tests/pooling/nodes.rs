@@ -111,9 +111,12 @@ fn answered(client: &mut RawClient, text: &str) -> Result<(), String> {
 fn under_load(proxy: &Proxy, text: &str, act: impl FnOnce(&dyn Fn(u64))) {
     let (stop, done, failures) = (AtomicBool::new(false), AtomicU64::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
+        for at in 0..8 {
+            let (stop, done, failures) = (&stop, &done, &failures);
+            scope.spawn(move || {
                 let mut client = client(proxy);
+                // Connections change hands between sessions with other settings.
+                run(&mut client, &[&format!("SET work_mem = '{}MB'", 4 + at % 3)]);
                 while !stop.load(Ordering::Relaxed) {
                     if let Err(error) = answered(&mut client, text) {
                         failures.lock().unwrap().push(error);
