@@ -275,8 +275,14 @@ def copy(uri):
                 raise psycopg.DataError("the application has changed its mind")
 
         attempt("the client gives up", given_up)
-        attempt("an error while it is sent", lambda: list(
-            cur.copy("COPY (SELECT 10 / (5000 - id) FROM copied ORDER BY id) TO STDOUT").__enter__()))
+
+        def received(statement):
+            with cur.copy(statement) as copy:
+                return sum(len(part) for part in copy)
+
+        attempt("an error while it is sent", lambda: received(
+            "COPY (SELECT 10 / (5000 - id) FROM copied ORDER BY id) TO STDOUT"))
+        attempt("no such table", lambda: received("COPY nowhere TO STDOUT"))
     with connect(uri, autocommit=True) as conn:
         cur = conn.cursor()
         try:
@@ -286,7 +292,6 @@ def copy(uri):
         except StopIteration:
             show("left early", conn.info.transaction_status.name)
         show("still usable", cur.execute("SELECT count(*) FROM copied").fetchone())
-        attempt("no such table", lambda: cur.copy("COPY nowhere FROM STDIN").__enter__())
 
 
 main()

@@ -12,7 +12,7 @@ use pgsplit_cluster::{Cluster, Settings};
 use pgsplit_config::Config;
 use pgsplit_net::ListenAddr;
 use pgsplit_pool::{Environment, Pools};
-use pgsplit_route::View;
+use pgsplit_route::{Node, View};
 use pgsplit_session::Shared;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -141,11 +141,12 @@ impl Proxy {
         self.shared.registry.len()
     }
 
-    /// Statements so far, by node.
+    /// Statements so far, by the node's role and name.
     pub(crate) fn statements(&self) -> Vec<(Arc<str>, u64)> {
         let view = self.shared.view.load();
         let counters = self.shared.metrics.statements.iter().map(|counter| counter.load(Ordering::Relaxed));
-        view.nodes.iter().map(|node| node.name.clone()).zip(counters).collect()
+        let label = |node: &Node| format!("{} {}", node.role.name(), node.name).into();
+        view.nodes.iter().map(label).zip(counters).collect()
     }
 
     /// Where the metrics are.
