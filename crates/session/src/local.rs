@@ -1,0 +1,121 @@
+//! Batches that need no server: the beginning, the settings and the end of a transaction that is begun lazily, and the
+//! closing of statements.
+
+use std::sync::Arc;
+
+use pgsplit_sql::{Catalog, Command, Facts};
+use pgsplit_wire::frontend::{Bind, Kind, Parse, execute, target};
+use pgsplit_wire::{Status, build};
+
+use crate::batch::{Survey, frames};
+use crate::end::End;
+use crate::prepared::Prepared;
+use crate::query::first_word;
+use crate::session::Session;
+
+impl Session {
+    /// Whether the batch executes just one statement, and that can be answered without a server. Whatever is out of the
+    /// usual order, or would fail, is a server's to answer.
+    pub(crate) fn local(&self, bytes: &[u8], survey: &Survey) -> Result<bool, End> {
+        let (mut bound, mut executed) = (false, false);
+        let mut parsed = survey.parsed.iter();
+        let mut here: Vec<(&[u8], bool)> = Vec::new();
+        let names_local = |here: &[(&[u8], bool)], name: &[u8]| match here.iter().rfind(|one| one.0 == name) {
+            Some((_, local)) => *local,
+            None => self
+                .prepared(name)
+                .is_some_and(|known| self.is_local(&known.facts, &known.statement.key.text)),
+        };
+        for frame in frames(bytes) {
+            let fits = match frame.tag {
+                b'P' => {
+                    let parse = Parse::read(frame.body)?;
+                    let local = parsed.next().is_some_and(|facts| self.is_local(facts, parse.text));
+                    let taken = !parse.name.is_empty() && self.state.names.contains_key(parse.name);
+                    here.push((parse.name, local));
+                    local && !taken && !bound && parse.types.iter().all(|b| *b == 0)
+                }
+                b'B' => {
+                    let bind = Bind::read(frame.body)?;
+                    // Only a Bind without parameters and with default formats is known to succeed.
+                    let plain = bind.portal.is_empty() && bind.rest == [0; 6];
+                    plain && !std::mem::replace(&mut bound, true) && names_local(&here, bind.statement)
+                }
+                b'D' => match target(frame.body)? {
+                    (Kind::Statement, name) => !executed && names_local(&here, name),
+                    (Kind::Portal, name) => !executed && bound && name.is_empty(),
+                },
+                b'E' => {
+                    let portal = execute(frame.body)?;
+                    bound && portal.is_empty() && !std::mem::replace(&mut executed, true)
+                }
+                b'C' => executed,
+                _ => true,
+            };
+            if !fits {
+                return Ok(false);
+            }
+        }
+        Ok(executed)
+    }
+
+    pub(crate) fn is_local(&self, facts: &Facts, text: &[u8]) -> bool {
+        let Some(one) = facts.single() else { return false };
+        match &one.command {
+            Command::Begin(_) => self.state.status == Status::Idle && first_word(text).is_some(),
+            Command::SetTransaction(_) => !self.state.begin.is_empty(),
+            Command::Commit { chain: false } | Command::Rollback { chain: false } => {
+                self.state.lost || !self.state.begin.is_empty()
+            }
+            _ => false,
+        }
+    }
+
+    /// Answers a whole batch without a server.
+    pub(crate) fn without_server(
+        &mut self,
+        bytes: &[u8],
+        survey: &Survey,
+        catalog: &Arc<Catalog>,
+    ) -> Result<(), End> {
+        let mut parsed = survey.parsed.iter();
+        let mut bound: Option<Arc<Prepared>> = None;
+        for frame in frames(bytes) {
+            match frame.tag {
+                b'P' => {
+                    let parse = Parse::read(frame.body)?;
+                    let Some(facts) = parsed.next() else { continue };
+                    let (prepared, _) = self.remember(&parse, facts, catalog);
+                    self.name(parse.name, Some(prepared));
+                    build::parse_complete(&mut self.outbox);
+                }
+                b'B' => {
+                    bound = self.prepared(Bind::read(frame.body)?.statement).cloned();
+                    build::bind_complete(&mut self.outbox);
+                }
+                b'D' => {
+                    if target(frame.body)?.0 == Kind::Statement {
+                        build::no_parameters(&mut self.outbox);
+                    }
+                    build::no_data(&mut self.outbox);
+                }
+                b'E' => {
+                    let Some(prepared) = &bound else { continue };
+                    let prepared = prepared.clone();
+                    if let Some(one) = prepared.facts.single() {
+                        self.answer(&one.command, &prepared.statement.key.text);
+                    }
+                }
+                b'C' => {
+                    if let (Kind::Statement, name) = target(frame.body)? {
+                        self.name(name, None);
+                    }
+                    build::close_complete(&mut self.outbox);
+                }
+                _ => {}
+            }
+        }
+        build::ready(&mut self.outbox, self.state.status);
+        Ok(())
+    }
+}

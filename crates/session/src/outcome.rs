@@ -1,0 +1,309 @@
+//! What the messages of a server mean: for what is owed, for the session's state and for its connection.
+//!
+//! `answers` walks the bytes and calls this for each message that changes something; `undo` takes back what an error
+//! has made untrue.
+
+use bytes::{Bytes, BytesMut};
+use pgsplit_pool::Params;
+use pgsplit_sql::command::{Discard, SetValue};
+use pgsplit_sql::{Command, Effects};
+use pgsplit_wire::backend::{Fields, command_tag, parameter, ready};
+use pgsplit_wire::{Status, build};
+
+use crate::answers::{Fate, OutOfStep};
+use crate::link::{Held, Link, Owed, To, What};
+use crate::prepared::{BoundCall, Portal};
+use crate::retry::{Again, again};
+use crate::session::Session;
+
+impl Session {
+    pub(crate) fn on_parameter(
+        &mut self,
+        link: &mut Link,
+        body: &[u8],
+        shown: Fate,
+    ) -> Result<Fate, OutOfStep> {
+        let (name, value) = parameter(body).ok_or(OutOfStep("malformed ParameterStatus"))?;
+        link.server.report(name, value);
+        if name == b"in_hot_standby" || shown == Fate::Swallow {
+            return Ok(Fate::Swallow);
+        }
+        if link.reset
+            && let Some(own) = self.value_at_start(name)
+        {
+            // The connection was opened with another value, or none: the session's own is about to be set again.
+            if !self.state.told().says(name, &own) {
+                build::parameter(&mut self.outbox, name, &own);
+                let mut told: Params = (**self.state.told()).clone();
+                told.set(name, &own);
+                self.state.set_told(&told.into());
+            }
+            return Ok(Fate::Swallow);
+        }
+        if !self.state.told().says(name, value) {
+            let mut told: Params = (**self.state.told()).clone();
+            told.set(name, value);
+            self.state.set_told(&told.into());
+        }
+        Ok(Fate::Forward)
+    }
+
+    /// What was reported at the login of a parameter that has its start-up value again.
+    pub(crate) fn value_at_start(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let (lower, settings) = (name.to_ascii_lowercase(), &self.state.settings);
+        let start = settings.base().get(&lower)?;
+        let again = settings.current().get(&lower) == Some(start);
+        let reported = again.then(|| self.users.reported(settings.base())).flatten()?;
+        reported.get(name).map(<[u8]>::to_vec)
+    }
+
+    pub(crate) fn on_command_complete(
+        &mut self,
+        link: &mut Link,
+        body: &[u8],
+        shown: Fate,
+    ) -> Result<Fate, OutOfStep> {
+        let tag = command_tag(body);
+        match link.owed.front_mut() {
+            Some(Owed { what: What::Query { facts, next }, .. }) => {
+                let (facts, at) = (facts.clone(), *next);
+                *next += 1;
+                if let Some(facts) = facts {
+                    match facts.statements.get(at) {
+                        Some(statement) => self.statement_done(link, statement, None, tag),
+                        // More came than the text shows.
+                        None => self.state.effects |= facts.effects,
+                    }
+                }
+            }
+            Some(Owed { what: What::Execute { .. }, .. }) => {
+                link.doubtful_syncs = 0;
+                match link.owed.pop_front() {
+                    Some(Owed { what: What::Execute { portal: Some(portal) }, .. }) => {
+                        if let Some(statement) = portal.prepared.facts.single() {
+                            self.statement_done(link, statement, Some(&portal), tag);
+                        }
+                    }
+                    // Of a statement that was prepared by SQL, whose text is not known.
+                    _ => {
+                        self.state.effects |= Effects::OPAQUE | Effects::SETTING_OPAQUE | Effects::MAYBE_DDL;
+                    }
+                }
+            }
+            _ => return Err(OutOfStep("CommandComplete that was not owed")),
+        }
+        Ok(shown)
+    }
+
+    /// ReadyForQuery while it is found out whether the server has taken the Syncs behind a failed COPY for part of the
+    /// data. If it has not, they are answered.
+    pub(crate) fn probed(&mut self, link: &mut Link, status: Status) {
+        let Some(Owed { what: What::Probe { syncs, marked }, .. }) = link.owed.front_mut() else { return };
+        if !*marked {
+            *syncs += 1;
+            return;
+        }
+        // One was ours.
+        let answered = syncs.saturating_sub(1);
+        link.owed.pop_front();
+        for _ in 0..answered {
+            self.skipping = false;
+            self.open = false;
+            self.client_ready(link, status);
+            build::ready(&mut self.outbox, status);
+        }
+    }
+
+    /// PortalSuspended: some rows came, and with them what the statement's functions set.
+    pub(crate) fn on_suspended(&mut self, link: &mut Link, shown: Fate) -> Result<Fate, OutOfStep> {
+        let Some(Owed { what: What::Execute { portal }, .. }) = link.owed.pop_front() else {
+            return Err(OutOfStep("PortalSuspended that was not owed"));
+        };
+        if let Some(portal) = portal
+            && let Some(statement) = portal.prepared.facts.single()
+            && (!statement.settings.is_empty() || statement.effects.contains(Effects::SETTING_OPAQUE))
+        {
+            self.statement_done(link, statement, Some(&portal), b"");
+            self.state.effects |= Effects::OPAQUE;
+        }
+        Ok(shown)
+    }
+
+    pub(crate) fn on_ready(&mut self, link: &mut Link, body: &[u8], shown: Fate) -> Result<Fate, OutOfStep> {
+        let status = ready(body).ok_or(OutOfStep("malformed ReadyForQuery"))?;
+        let to = match link.owed.front() {
+            Some(Owed { what: What::Sync | What::Query { .. } | What::Function, to }) => {
+                let to = *to;
+                link.owed.pop_front();
+                to
+            }
+            Some(Owed { what: What::Probe { .. }, .. }) => {
+                link.status = status;
+                self.probed(link, status);
+                return Ok(Fate::Swallow);
+            }
+            _ => return Err(OutOfStep("ReadyForQuery that was not owed")),
+        };
+        link.status = status;
+        link.copy_in = false;
+        if to == To::Client && !matches!(link.held, Held::Again(_)) {
+            link.held = Held::No;
+            link.told_before = None;
+            self.client_ready(link, status);
+        }
+        if to == To::Session && link.fault.is_none() {
+            self.tell_changes(link);
+        }
+        Ok(shown)
+    }
+
+    /// ReadyForQuery for the client, before it is forwarded.
+    pub(crate) fn client_ready(&mut self, link: &mut Link, status: Status) {
+        self.state.ready(status);
+        if status == Status::Idle {
+            if self.state.effects.intersects(Effects::DDL | Effects::MAYBE_DDL) {
+                self.catalog.outdated();
+            }
+            link.server.set_applied(self.state.settings.current());
+        }
+    }
+
+    pub(crate) fn on_error(&mut self, link: &mut Link, body: &[u8], shown: Fate) -> Result<Fate, OutOfStep> {
+        let fields = Fields(body);
+        let Some(front) = link.owed.front() else {
+            // An idle connection ends (shutdown, time-out, termination). That is not this client's concern any more when
+            // it came behind an answer and nothing holds the connection.
+            link.ended = fields.is_fatal();
+            if link.status == Status::Idle && self.state.pin.is_none() && !self.open {
+                return Ok(Fate::Swallow);
+            }
+            self.fatal = link.ended;
+            return Ok(Fate::Forward);
+        };
+        let to = front.to;
+        let simple = matches!(front.what, What::Query { .. } | What::Function);
+        if matches!(to, To::Session | To::Examiner) {
+            link.fault = Some(whole_frame(b'E', body));
+            if link.held == Held::Yes {
+                // The read behind it runs without the session's settings: its answer does not count.
+                self.unsay(link);
+                link.held = Held::Again(Again::Primary);
+            }
+        } else {
+            self.state.errored = true;
+        }
+        if !simple {
+            self.drop_until_sync(link);
+        }
+        if std::mem::take(&mut link.doubtful_syncs) > 0 {
+            link.probe();
+        }
+        link.copy_in = false;
+        if link.held == Held::Yes && matches!(to, To::Client | To::Silent) {
+            if let Some(again) = again(fields.sqlstate()) {
+                self.unsay(link);
+                link.held = Held::Again(again);
+                return Ok(Fate::Swallow);
+            }
+            link.held = Held::No;
+        }
+        // The server prepares a statement anew for the client: its failure is the client's to see.
+        let shown =
+            if to == To::Silent && !matches!(link.held, Held::Again(_)) { Fate::Forward } else { shown };
+        if fields.is_fatal() && shown == Fate::Forward {
+            self.fatal = true;
+        }
+        Ok(shown)
+    }
+
+    /// A statement of the client was carried out.
+    fn statement_done(
+        &mut self,
+        link: &mut Link,
+        statement: &pgsplit_sql::Statement,
+        portal: Option<&Portal>,
+        tag: &[u8],
+    ) {
+        match portal {
+            Some(portal) => {
+                if portal.opaque {
+                    self.state.effects |= Effects::SETTING_OPAQUE;
+                }
+                self.state.done(statement, &portal.calls, tag);
+            }
+            None => {
+                let calls: Option<Vec<_>> =
+                    statement.settings.iter().map(|call| BoundCall::new(call, None)).collect();
+                if calls.is_none() {
+                    self.state.effects |= Effects::SETTING_OPAQUE;
+                }
+                self.state.done(statement, &calls.unwrap_or_default(), tag);
+            }
+        }
+        link.reset |= resets(statement);
+        match &statement.command {
+            Command::Discard(Discard::All) => {
+                link.server.prepared.clear();
+                link.server.unnamed = None;
+                link.server.sequences = false;
+                self.discarded = true;
+            }
+            Command::Discard(Discard::Sequences) => link.server.sequences = false,
+            Command::Deallocate(None) => {
+                link.server.prepared.clear();
+            }
+            _ => {}
+        }
+        if statement.effects.contains(Effects::SEQUENCE_USE) {
+            link.server.sequences = true;
+        }
+        self.state.effects |= statement.effects;
+    }
+}
+
+/// ParseComplete, BindComplete, CloseComplete.
+pub(crate) fn on_complete(link: &mut Link, tag: u8, shown: Fate) -> Result<Fate, OutOfStep> {
+    let fits = match link.owed.front().map(|owed| &owed.what) {
+        Some(What::Parse { .. }) => tag == b'1',
+        Some(What::Bind { .. }) => tag == b'2',
+        Some(What::Close | What::Evict(_)) => tag == b'3',
+        _ => false,
+    };
+    if !fits {
+        return Err(OutOfStep("an answer that was not owed"));
+    }
+    link.owed.pop_front();
+    Ok(shown)
+}
+
+/// CopyInResponse. In the extended protocol the Syncs that were sent right behind the Execute are ignored by a
+/// server that takes copy data (protocol section 55.2.7), so they are not owed.
+pub(crate) fn on_copy_in(link: &mut Link) -> bool {
+    link.copy_in = true;
+    let before = link.owed.len();
+    if matches!(link.owed.front(), Some(Owed { what: What::Execute { .. }, .. })) {
+        while matches!(link.owed.get(1), Some(Owed { what: What::Sync, .. })) {
+            link.owed.remove(1);
+        }
+    }
+    link.doubtful_syncs = before - link.owed.len();
+    link.doubtful_syncs > 0
+}
+
+fn whole_frame(tag: u8, body: &[u8]) -> Bytes {
+    let mut out = BytesMut::new();
+    build::message(&mut out, tag, |out| out.extend_from_slice(body));
+    out.freeze()
+}
+
+/// Whether a statement gives settings the value back that the connection began with.
+fn resets(statement: &pgsplit_sql::Statement) -> bool {
+    let command = matches!(
+        &statement.command,
+        Command::Reset(_)
+            | Command::ResetAll
+            | Command::Discard(Discard::All)
+            | Command::Set { value: SetValue::Default, .. }
+    );
+    command || statement.settings.iter().any(|call| call.value == pgsplit_sql::facts::Argument::Null)
+}
