@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
@@ -26,6 +27,11 @@ pub(crate) fn tune(socket: &TcpStream) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     Ok(())
+}
+
+/// The same socket under another descriptor, for another driver to watch: the old one goes with its registration.
+pub(crate) fn again(socket: &impl AsFd) -> io::Result<OwnedFd> {
+    socket.as_fd().try_clone_to_owned()
 }
 
 /// Looks at the next byte without taking it; 0 is the end of the stream. The sockets here never block.

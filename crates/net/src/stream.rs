@@ -17,9 +17,10 @@ use rustls::pki_types::CertificateDer;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::runtime::{Handle, Id};
 
 use crate::scratch;
-use crate::socket::{came, peek, tune};
+use crate::socket::{again, came, peek, tune};
 use crate::tls::session::Secured;
 
 pub use crate::tls::session::TlsInfo;
@@ -47,6 +48,13 @@ impl fmt::Display for Peer {
 pub struct Stream {
     transport: Transport,
     peer: Peer,
+    /// The runtime whose driver watches the socket.
+    home: Option<Id>,
+}
+
+/// The runtime that this thread runs.
+fn here() -> Option<Id> {
+    Handle::try_current().ok().map(|runtime| runtime.id())
 }
 
 /// TLS is boxed: its state is more than a kilobyte, and a plain connection must not pay for it.
@@ -65,24 +73,24 @@ impl Stream {
     pub fn tcp(socket: TcpStream) -> io::Result<Stream> {
         let peer = Peer::Tcp(socket.peer_addr()?);
         tune(&socket)?;
-        Ok(Stream { transport: Transport::Tcp(socket), peer })
+        Ok(Stream { transport: Transport::Tcp(socket), peer, home: here() })
     }
 
     /// Wraps a connected Unix socket.
     pub fn unix(socket: UnixStream) -> Stream {
-        Stream { transport: Transport::Unix(socket), peer: Peer::Unix }
+        Stream { transport: Transport::Unix(socket), peer: Peer::Unix, home: here() }
     }
 
     /// Wraps a finished TLS handshake.
     pub(crate) fn secured(secured: Secured, peer: Peer) -> Stream {
-        Stream { transport: Transport::Tls(Box::new(secured)), peer }
+        Stream { transport: Transport::Tls(Box::new(secured)), peer, home: here() }
     }
 
     /// The TCP socket of a plain TCP stream, to begin TLS on; any other stream comes back as it was.
     pub(crate) fn into_tcp(self) -> Result<TcpStream, Stream> {
         match self.transport {
             Transport::Tcp(socket) => Ok(socket),
-            transport => Err(Stream { transport, peer: self.peer }),
+            transport => Err(Stream { transport, ..self }),
         }
     }
 
@@ -92,6 +100,33 @@ impl Stream {
             Transport::Tcp(socket) => Some(socket),
             _ => None,
         }
+    }
+
+    /// Whether the runtime that asks is the one that watches the socket. Another one's may be read and written too, but
+    /// each wake-up then goes from thread to thread.
+    pub fn is_home(&self) -> bool {
+        self.home == here()
+    }
+
+    /// Has the socket watched by the runtime that asks, from now on. Nothing that was received or waits in TLS is lost.
+    /// Costs nothing where it is at home already, else a few system calls.
+    ///
+    /// # Errors
+    /// The socket cannot be registered; it stays where it was.
+    pub fn come_home(&mut self) -> io::Result<()> {
+        let here = here();
+        if self.home != here {
+            match &mut self.transport {
+                Transport::Tcp(socket) => *socket = TcpStream::from_std(again(&*socket)?.into())?,
+                Transport::Unix(socket) => *socket = UnixStream::from_std(again(&*socket)?.into())?,
+                Transport::Tls(secured) => {
+                    let socket = secured.socket_mut();
+                    *socket = TcpStream::from_std(again(&*socket)?.into())?;
+                }
+            }
+            self.home = here;
+        }
+        Ok(())
     }
 
     /// Who is at the other end.
@@ -299,10 +334,40 @@ impl AsyncWrite for Stream {
 mod tests {
     use super::*;
 
+    /// A stream is taken from one runtime to another with bytes on the way.
+    #[test]
+    fn a_stream_comes_home() {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (one, two) = (runtime(), runtime());
+        let (mut stream, mut other) = one.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (other, _) = listener.accept().await.unwrap();
+            (Stream::tcp(stream).unwrap(), Stream::tcp(other).unwrap())
+        });
+        one.block_on(async {
+            assert!(stream.is_home());
+            other.write_all(b"before").await.unwrap();
+        });
+        two.block_on(async {
+            assert!(!stream.is_home());
+            stream.come_home().unwrap();
+            assert!(stream.is_home());
+            let mut bytes = [0; 6];
+            assert_eq!(stream.read_some(&mut bytes).await.unwrap(), 6);
+            assert_eq!(&bytes, b"before");
+            other.come_home().unwrap();
+            stream.write_all(b"behind").await.unwrap();
+            assert_eq!(other.read_some(&mut bytes).await.unwrap(), 6);
+            assert_eq!(&bytes, b"behind");
+        });
+        drop(one);
+    }
+
     /// Thousands of clients are idle: the plain kinds must stay small.
     #[test]
     fn a_stream_is_small() {
-        assert!(size_of::<Stream>() <= 80, "{}", size_of::<Stream>());
+        assert!(size_of::<Stream>() <= 88, "{}", size_of::<Stream>());
         println!("Stream {} bytes, boxed TLS state {} bytes", size_of::<Stream>(), size_of::<Secured>());
     }
 }

@@ -12,6 +12,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::workers::Workers;
+
 /// Binds all addresses of `listen`. The first one with a free port of its own choice names the Unix sockets as well.
 pub(crate) async fn bind(config: &Config) -> anyhow::Result<Vec<Listener>> {
     let mut listeners = Vec::new();
@@ -91,17 +93,25 @@ pub(crate) async fn bind_http(listen: &Listen) -> anyhow::Result<TcpListener> {
     TcpListener::bind(&*addresses).await.with_context(|| advice("http", &listen.to_string()))
 }
 
+/// Where sessions run, and what waits for their ends.
+#[derive(Debug)]
+pub(crate) struct Hosts {
+    pub(crate) workers: Arc<Workers>,
+    pub(crate) sessions: TaskTracker,
+}
+
 /// Turns clients into sessions until `stop`.
 pub(crate) async fn accept(
     mut listener: Listener,
     shared: Arc<Shared>,
-    sessions: TaskTracker,
+    hosts: Hosts,
     stop: CancellationToken,
 ) {
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         match accepted {
             Ok(stream) => {
-                sessions.spawn(pgsplit_session::serve(shared.clone(), stream));
+                let session = pgsplit_session::serve(shared.clone(), stream);
+                hosts.workers.spawn(hosts.sessions.track_future(session));
             }
             Err(error) => {
                 tracing::error!(listen = %listener.local_addr(), %error, "no more clients are accepted here");

@@ -21,6 +21,7 @@ mod signals;
 mod systemd;
 mod unsupported;
 mod wiring;
+mod workers;
 
 use std::process::ExitCode;
 

@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::control::{ControlPlane, Reporter, Users};
 use crate::wiring::{self, Tls};
+use crate::workers::Workers;
 use crate::{listen, unsupported};
 
 /// What is left to do after the last client may take this long.
@@ -49,6 +50,7 @@ impl Proxy {
         let users = Users::of(config)?;
         // Before anything else runs: a port that is taken should be told at once.
         let listeners = listen::bind(config).await?;
+        let workers = Arc::new(Workers::start(config.workers)?);
         let http = match &config.http {
             Some(address) => Some(listen::bind_http(address).await?),
             None => None,
@@ -75,8 +77,9 @@ impl Proxy {
             proxy.serve_http(listener);
         }
         for listener in listeners {
-            let (shared, sessions, stop) = (proxy.shared.clone(), proxy.sessions.clone(), proxy.stop.clone());
-            proxy.services.spawn(listen::accept(listener, shared, sessions, stop));
+            let (shared, stop) = (proxy.shared.clone(), proxy.stop.clone());
+            let hosts = listen::Hosts { workers: workers.clone(), sessions: proxy.sessions.clone() };
+            proxy.services.spawn(listen::accept(listener, shared, hosts, stop));
         }
         Ok(proxy)
     }

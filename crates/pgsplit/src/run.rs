@@ -25,19 +25,17 @@ pub(crate) fn run(path: &Path) -> anyhow::Result<ExitCode> {
     let logging = Logging::start(&config.log)?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     limits::check_files(limits::raise_files(), config.pool.max_clients);
-    let runtime = runtime(config.workers)?;
+    let runtime = runtime()?;
     let outcome = runtime.block_on(serve(path, config, &logging));
     runtime.shutdown_timeout(GIVE_UP);
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-/// A runtime with so many threads; 0 is one per core.
-pub(crate) fn runtime(workers: usize) -> anyhow::Result<Runtime> {
+/// The runtime of the control plane. Sessions have threads of their own.
+pub(crate) fn runtime() -> anyhow::Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
-    if workers > 0 {
-        builder.worker_threads(workers);
-    }
-    builder.enable_all().thread_name("pgsplit").build().context("threads cannot be started")
+    builder.worker_threads(1).thread_name("pgsplit-control").enable_all();
+    builder.build().context("threads cannot be started")
 }
 
 async fn serve(path: &Path, started: Config, logging: &Logging) -> anyhow::Result<()> {

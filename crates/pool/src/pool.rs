@@ -134,14 +134,12 @@ impl Pool {
                 if !inner.waiting.is_empty() {
                     return None;
                 }
-                let exact =
-                    inner.idle.iter().rposition(|s| Arc::ptr_eq(s.applied(), want) && s.fits(want, base));
-                let at = exact.or_else(|| inner.idle.iter().rposition(|s| s.fits(want, base)))?;
+                let at = best(&inner.idle, want, base)?;
                 inner.idle.remove(at)
             };
             // What an idle connection has to say (a time-out, a shutdown, a changed role) ends its use here.
             if server.generation == generation && !server.stream.is_readable_hint() {
-                server.set_busy(true);
+                server.lend();
                 return Some(server);
             }
         }
@@ -164,7 +162,7 @@ impl Pool {
         let (hand, given) = oneshot::channel();
         let settings = self.environment.settings.load();
         if let Some(mut server) = self.enqueue(hand, want, base, settings.waiting)? {
-            server.set_busy(true);
+            server.lend();
             return Ok(server);
         }
         self.grow();
@@ -173,7 +171,7 @@ impl Pool {
         metrics.wait.observe(since.elapsed());
         match result {
             Ok(Ok(Ok(mut server))) => {
-                server.set_busy(true);
+                server.lend();
                 Ok(server)
             }
             Ok(Ok(Err(error))) => Err(error.into()),
@@ -205,7 +203,7 @@ impl Pool {
         }
         let place = place.ok_or(CheckoutError::Timeout)?;
         let mut server = self.open(place, base.clone()).await.map_err(|(error, _)| error)?;
-        server.set_busy(true);
+        server.lend();
         Ok(server)
     }
 
@@ -237,7 +235,7 @@ impl Pool {
         let waiting = &self.environment.waiting;
         let mut inner = self.lock();
         if inner.waiting.is_empty()
-            && let Some(at) = inner.idle.iter().rposition(|server| server.fits(want, base))
+            && let Some(at) = best(&inner.idle, want, base)
         {
             return Ok(Some(inner.idle.remove(at)));
         }
@@ -457,4 +455,21 @@ impl Pool {
             }
         });
     }
+}
+
+/// Which idle connection serves a session best: one in its very state whose socket its own thread watches, else one in
+/// that state, else any that can be brought into it. Of equals the one used last.
+#[allow(clippy::vec_box, reason = "as in the pool")]
+fn best(idle: &[Box<Server>], want: &Arc<Settings>, base: &Arc<Settings>) -> Option<usize> {
+    let (mut exact, mut any) = (None, None);
+    for (at, server) in idle.iter().enumerate().rev().filter(|(_, server)| server.fits(want, base)) {
+        if !Arc::ptr_eq(server.applied(), want) {
+            any = any.or(Some(at));
+        } else if server.stream.is_home() {
+            return Some(at);
+        } else {
+            exact = exact.or(Some(at));
+        }
+    }
+    exact.or(any)
 }

@@ -201,6 +201,13 @@ impl Server {
         Ok(())
     }
 
+    /// Lends it to a session of this thread.
+    pub(crate) fn lend(&mut self) {
+        // A socket that is watched from elsewhere costs more and is no error.
+        let _ = self.stream.come_home();
+        self.set_busy(true);
+    }
+
     /// Counts the node's statements in flight: a connection that is lent is one of them.
     pub(crate) fn set_busy(&mut self, busy: bool) {
         match (self.busy, busy) {

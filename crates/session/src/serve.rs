@@ -16,8 +16,10 @@ use crate::shared::Shared;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Serves one client until it leaves. Never panics on what the client sends; whatever goes wrong ends this session only.
-pub async fn serve(shared: Arc<Shared>, stream: Stream) {
+pub async fn serve(shared: Arc<Shared>, mut stream: Stream) {
     Metrics::count(&shared.metrics.accepted);
+    // A socket that is watched from elsewhere costs more and is no error.
+    let _ = stream.come_home();
     let deadline = shared.settings.load().login;
     // Boxed: a login needs much more room than the session that lives on after it.
     match tokio::time::timeout(deadline, Box::pin(login(shared.clone(), stream))).await {

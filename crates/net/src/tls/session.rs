@@ -53,6 +53,10 @@ impl Secured {
         self.stream.get_ref().0
     }
 
+    pub(crate) fn socket_mut(&mut self) -> &mut TcpStream {
+        self.stream.get_mut().0
+    }
+
     pub(crate) fn end_point(&self) -> Option<&Arc<[u8]>> {
         self.end_point.as_ref()
     }

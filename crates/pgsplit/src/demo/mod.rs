@@ -39,7 +39,7 @@ pub(crate) fn demo(asked: &Demo) -> anyhow::Result<ExitCode> {
     }
     let _log = Logging::start(&Log { level: "warn".to_owned(), ..Log::default() })?;
     limits::raise_files();
-    let runtime = runtime(0)?;
+    let runtime = runtime()?;
     let outcome = runtime.block_on(play(asked));
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome.map(|()| ExitCode::SUCCESS)

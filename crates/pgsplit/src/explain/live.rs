@@ -20,7 +20,7 @@ const CACHE: usize = 64 << 10;
 
 pub(super) fn explain(config: &Config, database: &str, sql: &str) -> anyhow::Result<Answer> {
     let settings = Settings::from_config(config, Tls::load(config)?.control());
-    runtime(1)?.block_on(async {
+    runtime()?.block_on(async {
         // Nothing is remembered: the state file belongs to the running proxy.
         let cluster = Cluster::start(settings, None);
         let answer = ask(&cluster, config, database, sql).await;
