@@ -268,11 +268,14 @@ impl Pool {
     pub(crate) fn put(mut server: Box<Server>) {
         server.set_busy(false);
         let pool = server.pool().clone();
-        let fresh = pool.environment.view.load().generation == server.generation;
-        if !fresh || Instant::now() >= server.expires {
-            return;
-        }
-        let (limit, _) = pool.environment.limits(pool.node, &pool.environment.settings.load());
+        let now = Instant::now();
+        let limit = {
+            let view = pool.environment.view.load();
+            if view.generation != server.generation || now >= server.expires {
+                return;
+            }
+            pool.environment.limit(&view, pool.node, &pool.environment.settings.load())
+        };
         loop {
             let mut inner = pool.lock();
             if inner.open > limit {
@@ -284,7 +287,7 @@ impl Pool {
                     drop(inner);
                     return;
                 }
-                server.idle_since = Instant::now();
+                server.idle_since = now;
                 inner.idle.push(server);
                 return;
             };

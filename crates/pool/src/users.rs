@@ -100,14 +100,15 @@ impl Environment {
         })
     }
 
+    /// Most connections on this node for one pool.
+    pub(crate) fn limit(&self, view: &View, node: NodeId, settings: &PoolSettings) -> usize {
+        if view.primary == Some(node) { settings.primary_connections } else { settings.replica_connections }
+    }
+
     /// Most connections on this node for one pool, and over all pools.
     pub(crate) fn limits(&self, node: NodeId, settings: &PoolSettings) -> (usize, usize) {
         let view = self.view.load();
-        let pool = if view.primary == Some(node) {
-            settings.primary_connections
-        } else {
-            settings.replica_connections
-        };
+        let pool = self.limit(&view, node, settings);
         let server = view.node(node).map_or(0, |node| node.connection_limit as usize);
         let auto = if server == 0 { usize::MAX } else { server.saturating_sub(10).max(1) };
         (pool, settings.max_connections.unwrap_or(auto))

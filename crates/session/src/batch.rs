@@ -9,6 +9,7 @@ use pgsplit_wire::{Frame, build, next_frame};
 
 use crate::end::End;
 use crate::link::{To, What};
+use crate::local::may_be_local;
 use crate::prepared::Prepared;
 use crate::query::aborted;
 use crate::session::Session;
@@ -42,6 +43,8 @@ pub(crate) struct Survey {
     stale: Vec<Arc<Prepared>>,
     /// It needs no server: only Close of statements and Sync.
     idle: bool,
+    /// Among its texts is one that may be answered without a server.
+    local: bool,
 }
 
 impl Session {
@@ -52,7 +55,10 @@ impl Session {
         }
         let catalog = self.facts_of_catalog().await;
         let mut survey = self.survey(bytes, &catalog)?;
-        if end == BatchEnd::Sync && self.link.is_none() && (survey.idle || self.local(bytes, &survey)?) {
+        if end == BatchEnd::Sync
+            && self.link.is_none()
+            && (survey.idle || survey.local && self.local(bytes, &survey)?)
+        {
             self.without_server(bytes, &survey, &catalog)?;
             return Ok(());
         }
@@ -142,6 +148,7 @@ impl Session {
             binds: false,
             executes: false,
             idle: true,
+            local: false,
         };
         let mut bound = Verdicts::default();
         let mut parsed = Verdicts::default();
@@ -156,6 +163,7 @@ impl Session {
                     }
                     survey.idle = false;
                     survey.names = true;
+                    survey.local |= may_be_local(&facts);
                     parsed.add(&facts);
                     here.push((parse.name, facts.clone()));
                     survey.mentions.extend(mentions(&facts));
@@ -175,6 +183,7 @@ impl Session {
                     survey.stale.extend(known.filter(|known| known.catalog != catalog.version()).cloned());
                     if let Some(facts) = facts.or_else(|| self.facts_of(bind.statement, catalog)) {
                         bound.add(&facts);
+                        survey.local |= may_be_local(&facts);
                         survey.effects |= facts.effects;
                         survey.mentions.extend(mentions(&facts));
                     }

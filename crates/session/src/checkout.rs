@@ -78,7 +78,7 @@ impl Session {
             return Ok(primary);
         }
         self.handle.set_state(ClientState::Waiting);
-        let most = self.shared.settings.load().failover_wait;
+        let most = self.settings.failover_wait;
         let control = self.shared.control.clone();
         let found = self.unless_cancelled(Box::pin(async move { control.wait_primary(most).await })).await?;
         match self.shared.view.load().primary {
@@ -97,7 +97,7 @@ impl Session {
                 Ok(server) => return Ok(server),
                 Err(error) => error,
             };
-            let most = self.shared.settings.load().failover_wait;
+            let most = self.settings.failover_wait;
             return Err(match failure {
                 CheckoutError::Open(error) if error.is_node_failure() => {
                     if since.elapsed() < most {
@@ -175,7 +175,7 @@ impl Session {
             self.tell_changes(&mut link);
             self.link = Some(link);
         }
-        if self.shared.settings.load().session_pooling && !replica {
+        if self.settings.session_pooling && !replica {
             self.pin(Some(PinReason::SessionMode));
         }
         if let Some(link) = &mut self.link {
@@ -189,10 +189,10 @@ impl Session {
     /// Tells the client what its connection reports differently from what it was told. While the answer is held back it
     /// is noted what to return to.
     pub(crate) fn tell_changes(&mut self, link: &mut Link) {
-        let told = self.state.told();
-        if Arc::ptr_eq(told, &link.server.params) {
+        if self.state.is_told(&mut link.server.params) {
             return;
         }
+        let told = self.state.told();
         if link.held == Held::Yes {
             link.told_before.get_or_insert_with(|| told.clone());
         }
@@ -257,7 +257,7 @@ impl Session {
             }
             // It has statements that nothing will close any more, or the server has ended it.
             Some(link) if !link.strays.is_empty() || link.ended => drop(link),
-            Some(link) => link.server.put_back(),
+            Some(link) => link.part().put_back(),
             None => {}
         }
     }

@@ -31,6 +31,7 @@ mod retry;
 mod serve;
 mod session;
 mod shared;
+mod spare;
 mod stale;
 mod state;
 mod turn;

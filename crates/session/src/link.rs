@@ -10,6 +10,7 @@ use pgsplit_wire::{Status, build};
 
 use crate::prepared::{Portal, Prepared};
 use crate::retry::Again;
+use crate::spare;
 
 /// A held server connection.
 #[derive(Debug)]
@@ -167,8 +168,8 @@ impl Link {
         Self {
             foreign_sequences: server.sequences,
             server,
-            out: BytesMut::new(),
-            owed: VecDeque::new(),
+            out: spare::buffer(),
+            owed: spare::queue(),
             status: Status::Idle,
             replica,
             copy_in: false,
@@ -187,6 +188,14 @@ impl Link {
             found: Vec::new(),
             ended: false,
         }
+    }
+
+    /// The connection; what it took to hold it is for the next one.
+    pub(crate) fn part(self: Box<Self>) -> Box<Server> {
+        let Self { server, out, owed, .. } = *self;
+        spare::keep(out);
+        spare::keep_queue(owed);
+        server
     }
 
     pub(crate) fn owe(&mut self, what: What, to: To) {

@@ -119,3 +119,17 @@ impl Session {
         Ok(())
     }
 }
+
+/// Whether a text is of the kind that is answered without a server, where the session's state allows it.
+pub(crate) fn may_be_local(facts: &Facts) -> bool {
+    let begins_or_ends = |command: &Command| {
+        matches!(
+            command,
+            Command::Begin(_)
+                | Command::SetTransaction(_)
+                | Command::Commit { .. }
+                | Command::Rollback { .. }
+        )
+    };
+    facts.single().is_some_and(|one| begins_or_ends(&one.command))
+}

@@ -340,6 +340,7 @@ impl Guest {
         self.handle = None;
         Ok(Session {
             catalog: self.shared.control.catalog(&database),
+            settings: self.shared.settings.load_full(),
             shared: self.shared.clone(),
             client: self.stream.take().ok_or(Refusal::Gone)?,
             inbox: std::mem::take(&mut self.inbox),

@@ -1,12 +1,50 @@
 //! A client's prepared statements and portals.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use foldhash::fast::RandomState;
 use pgsplit_pool::Statement;
 use pgsplit_sql::facts::{Argument, SettingCall};
 use pgsplit_sql::{Catalog, Facts};
 use pgsplit_wire::frontend::Bind;
+
+/// What a client's names stand for.
+pub(crate) type Names<T> = HashMap<Box<[u8]>, Arc<T>, RandomState>;
+
+/// A client's portals. The unnamed one, which most clients use alone, has a place of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Portals {
+    unnamed: Option<Arc<Portal>>,
+    named: Names<Portal>,
+}
+
+impl Portals {
+    /// The portal of a name; the empty name is the unnamed one.
+    pub(crate) fn get(&self, name: &[u8]) -> Option<&Arc<Portal>> {
+        if name.is_empty() { self.unnamed.as_ref() } else { self.named.get(name) }
+    }
+
+    /// Gives a name a portal, or takes it away; returns what it stood for before.
+    pub(crate) fn set(&mut self, name: &[u8], portal: Option<Arc<Portal>>) -> Option<Arc<Portal>> {
+        if name.is_empty() {
+            return std::mem::replace(&mut self.unnamed, portal);
+        }
+        match portal {
+            Some(portal) => self.named.insert(name.into(), portal),
+            None => self.named.remove(name),
+        }
+    }
+
+    /// The transaction has ended, and all portals with it.
+    pub(crate) fn clear(&mut self) {
+        self.unnamed = None;
+        if !self.named.is_empty() {
+            self.named.clear();
+        }
+    }
+}
 
 /// What a client has prepared under a name, or as its unnamed statement.
 #[derive(Debug)]

@@ -15,6 +15,7 @@ use crate::answers::OutOfStep;
 use crate::end::End;
 use crate::link::{Held, Link};
 use crate::session::Session;
+use crate::spare;
 
 /// Bytes that may wait for a client or for a server that does not take them.
 const MAX_PENDING: usize = 64 * 1024;
@@ -227,6 +228,9 @@ impl Session {
     pub(crate) fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         scratch::with(|buffer| match ready!(self.client.poll_read(cx, buffer)) {
             Ok(n) if n > 0 => {
+                if self.inbox.capacity() == 0 {
+                    self.inbox = spare::buffer();
+                }
                 self.inbox.extend_from_slice(buffer.get(..n).unwrap_or_default());
                 Poll::Ready(Ok(()))
             }

@@ -142,7 +142,7 @@ impl Session {
             build::bind(&mut link.out, bind.portal, name.as_bytes(), bind.rest);
         }
         let bound = Arc::new(Portal::new(prepared, &bind));
-        let before = self.state.portals.insert(portal.clone(), bound);
+        let before = self.state.portals.set(&portal, Some(bound));
         link.owe(What::Bind { portal, before }, To::Client);
         Ok(())
     }

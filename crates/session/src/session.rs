@@ -10,13 +10,15 @@ use pgsplit_wire::Limits;
 use crate::control::CatalogSource;
 use crate::link::Link;
 use crate::registry::Client;
-use crate::shared::Shared;
+use crate::shared::{SessionSettings, Shared};
 use crate::state::State;
 
 /// A logged-in client and everything that is known of it.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub shared: Arc<Shared>,
+    /// The configuration, as of the present unit.
+    pub settings: Arc<SessionSettings>,
     pub client: Stream,
     /// Bytes of the client that are not acted on yet. Owns no memory while the client is idle.
     pub inbox: BytesMut,
@@ -44,6 +46,14 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// Takes over what a reload has changed.
+    pub(crate) fn renew_settings(&mut self) {
+        let now = self.shared.settings.load();
+        if !Arc::ptr_eq(&now, &self.settings) {
+            self.settings = Arc::clone(&now);
+        }
+    }
+
     pub(crate) fn limits() -> Limits {
         Limits::default()
     }

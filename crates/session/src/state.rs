@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
 use pgsplit_pool::Params;
 use pgsplit_route::{PinReason, SessionView};
 use pgsplit_sql::command::{Discard, Isolation, SetValue, TransactionModes};
@@ -11,9 +10,7 @@ use pgsplit_sql::{Command, Effects, Statement};
 use pgsplit_wire::Status;
 
 use crate::journal::Journal;
-use crate::prepared::{BoundCall, Portal, Prepared};
-
-type Names<T> = HashMap<Box<[u8]>, Arc<T>, RandomState>;
+use crate::prepared::{BoundCall, Names, Portals, Prepared};
 
 /// A session's state.
 #[derive(Debug)]
@@ -35,7 +32,7 @@ pub(crate) struct State {
     pub errored: bool,
     pub unnamed: Option<Arc<Prepared>>,
     pub names: Names<Prepared>,
-    pub portals: Names<Portal>,
+    pub portals: Portals,
 }
 
 impl State {
@@ -52,13 +49,18 @@ impl State {
             errored: false,
             unnamed: None,
             names: HashMap::default(),
-            portals: HashMap::default(),
+            portals: Portals::default(),
         }
     }
 
     /// What the client was told through ParameterStatus.
     pub(crate) fn told(&self) -> &Arc<Params> {
         &self.told
+    }
+
+    /// Whether the client was told just this.
+    pub(crate) fn is_told(&mut self, params: &mut Arc<Params>) -> bool {
+        Params::unite(&mut self.told, params)
     }
 
     /// Notes what the client has been told.

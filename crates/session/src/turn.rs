@@ -20,6 +20,7 @@ use crate::registry::ClientState;
 use crate::relay::{Break, Relayed};
 use crate::retry::Again;
 use crate::session::Session;
+use crate::spare;
 use crate::unit::{BatchEnd, Unit, next_unit};
 
 /// What a unit is, as far as trying it on a connection goes.
@@ -88,14 +89,17 @@ impl Session {
             Unit::Query(length) => {
                 let bytes = self.take(length);
                 self.query(&bytes).await?;
+                spare::keep(bytes);
             }
             Unit::Function(length) => {
                 let bytes = self.take(length);
                 self.function(&bytes).await?;
+                spare::keep(bytes);
             }
             Unit::Batch(length, end) => {
                 let bytes = self.take(length);
                 self.batch(&bytes, end).await?;
+                spare::keep(bytes);
             }
         }
         Ok(())
@@ -126,15 +130,13 @@ impl Session {
     async fn wait(&mut self) -> Result<(), End> {
         let idle = self.state.status == Status::Idle && !self.open;
         self.handle.set_state(if idle { ClientState::Idle } else { ClientState::InTransaction });
-        if self.inbox.is_empty() {
-            self.inbox = BytesMut::new();
+        for buffer in [&mut self.inbox, &mut self.outbox] {
+            if buffer.is_empty() && buffer.capacity() > 0 {
+                spare::keep(std::mem::take(buffer));
+            }
         }
-        if self.outbox.is_empty() {
-            self.outbox = BytesMut::new();
-        }
-        let settings = self.shared.settings.load();
-        let most = if idle { settings.idle_client } else { settings.idle_transaction };
-        drop(settings);
+        self.renew_settings();
+        let most = if idle { self.settings.idle_client } else { self.settings.idle_transaction };
         match most {
             None => self.listen(idle).await,
             Some(most) => match tokio::time::timeout(most, self.listen(idle)).await {
@@ -235,11 +237,10 @@ impl Session {
         }
         let random = self.random();
         let view = self.shared.view.load();
-        let settings = self.shared.settings.load();
         if primary && attempt.verdict == Verdict::Read {
             return Decision { target: Target::Primary, reason: Reason::Refused };
         }
-        if settings.reads_on_primary && attempt.verdict == Verdict::Read {
+        if self.settings.reads_on_primary && attempt.verdict == Verdict::Read {
             return Decision { target: Target::Primary, reason: Reason::NoReplica };
         }
         decide(&attempt.verdict, session, &view, excluded, random)
@@ -318,7 +319,7 @@ impl Session {
 
     /// Relays until the unit is answered; one that takes longer than `timeouts.query` is cancelled.
     async fn relay_in_time(&mut self) -> Result<Relayed, End> {
-        let Some(most) = self.shared.settings.load().query else { return self.relay(false).await };
+        let Some(most) = self.settings.query else { return self.relay(false).await };
         if let Ok(relayed) = tokio::time::timeout(most, self.relay(false)).await {
             return relayed;
         }
@@ -339,7 +340,7 @@ impl Session {
             && link.status == Status::Idle
         {
             link.held = Held::No;
-            link.server.put_back();
+            link.part().put_back();
         }
     }
 

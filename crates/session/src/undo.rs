@@ -27,10 +27,7 @@ impl Session {
             match owed.what {
                 What::Parse { undo } | What::Say { undo, .. } => self.undo(link, undo),
                 What::Bind { portal, before } => {
-                    match before {
-                        Some(before) => self.state.portals.insert(portal, before),
-                        None => self.state.portals.remove(&portal),
-                    };
+                    self.state.portals.set(&portal, before);
                 }
                 What::Evict(id) => link.strays.push(id),
                 // The unnamed statement was not closed.

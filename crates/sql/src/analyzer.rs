@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
@@ -13,10 +14,13 @@ use crate::command::Command;
 use crate::effects::Effects;
 use crate::facts::{Facts, NotRead, ObjectName, Relations, Statement, Verdict};
 use crate::judge::{Reads, judge, may_write};
-use crate::{scan, traces};
+use crate::scan::Form;
+use crate::{recent, scan, traces};
 
 /// Finds the facts of texts and remembers them. Shared by all threads.
 pub struct Analyzer {
+    /// Tells it from others in what threads keep for themselves.
+    id: u64,
     cache: Cache<Key, Entry, ByteWeight, BuildHasherDefault<Ready>>,
 }
 
@@ -64,7 +68,8 @@ impl Analyzer {
             BuildHasherDefault::default(),
             Default::default(),
         );
-        Analyzer { cache }
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Analyzer { id: NEXT.fetch_add(1, Ordering::Relaxed), cache }
     }
 
     /// The facts of a text in the light of a catalog.
@@ -72,9 +77,17 @@ impl Analyzer {
         if text.len() > CACHED_BYTES {
             return Arc::new(facts(text, analyse::parts(text), catalog));
         }
+        if let Some(facts) = recent::get(self.id, catalog.key(), text) {
+            return facts;
+        }
         CANONICAL.with_borrow_mut(|canonical| match scan::normalise(text, canonical) {
-            true => self.remembered(text, canonical, catalog),
-            false => Arc::new(facts(text, None, catalog)),
+            Form::Exact => {
+                let facts = self.remembered(text, canonical, catalog);
+                recent::put(self.id, catalog.key(), text, &facts);
+                facts
+            }
+            Form::Folded => self.remembered(text, canonical, catalog),
+            Form::Broken => Arc::new(facts(text, None, catalog)),
         })
     }
 
@@ -137,7 +150,7 @@ fn literals(parts: &[Part]) -> Literals {
 /// The facts of a text, given its statements if it was understood.
 fn facts(text: &[u8], parts: Option<Vec<Part>>, catalog: &Catalog) -> Facts {
     let mut canonical = Vec::new();
-    let whole = text.len() <= CACHED_BYTES && scan::normalise(text, &mut canonical);
+    let whole = text.len() <= CACHED_BYTES && scan::normalise(text, &mut canonical) != Form::Broken;
     let fingerprint = scan::fingerprint(if whole { &canonical } else { text });
     let Some(parts) = parts else { return not_understood(text, fingerprint) };
     let judged: Vec<Result<Reads, NotRead>> = parts.iter().map(|part| judge(part, catalog)).collect();

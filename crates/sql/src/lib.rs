@@ -23,6 +23,7 @@ mod analyzer;
 mod judge;
 mod outline;
 mod query;
+mod recent;
 mod settings;
 mod traces;
 

@@ -8,18 +8,32 @@ use std::hash::{BuildHasher, Hasher};
 
 use super::lexer::{Kind, Lexer, Token};
 
-/// Writes the canonical form of a text into `out`, replacing what was there. False when the text has a token without
-/// its end, and then `out` is of no use.
-pub fn normalise(text: &[u8], out: &mut Vec<u8>) -> bool {
+/// What a canonical form is to its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Nothing but blanks, comments and case can differ between texts of this form.
+    Exact,
+    /// Literals were folded.
+    Folded,
+    /// The text has a token without its end, and there is no form of it.
+    Broken,
+}
+
+/// Writes the canonical form of a text into `out`, replacing what was there.
+pub fn normalise(text: &[u8], out: &mut Vec<u8>) -> Form {
     out.clear();
-    out.reserve(text.len() + 16);
+    // Of every token a blank more, and tokens are mostly longer than one byte.
+    out.reserve(text.len() + text.len() / 2 + 16);
+    let mut form = Form::Exact;
     for token in Lexer::new(text) {
-        if token.kind == Kind::Broken {
-            return false;
+        match token.kind {
+            Kind::Broken => return Form::Broken,
+            Kind::String | Kind::Number => form = Form::Folded,
+            _ => {}
         }
         push(text, token, out);
     }
-    true
+    form
 }
 
 /// The canonical form of some tokens of a text, as sqlparser is to read it: an operator that it does not know stands as
@@ -51,7 +65,7 @@ fn push(text: &[u8], token: Token, out: &mut Vec<u8>) {
         Kind::Word => {
             let from = out.len();
             out.extend_from_slice(token.bytes(text));
-            out.iter_mut().skip(from).for_each(u8::make_ascii_lowercase);
+            out.get_mut(from..).unwrap_or_default().make_ascii_lowercase();
         }
         _ => out.extend_from_slice(token.bytes(text)),
     }

@@ -9,6 +9,6 @@ mod lexer;
 mod split;
 
 pub(crate) use key::for_parser;
-pub use key::{fingerprint, normalise};
+pub use key::{Form, fingerprint, normalise};
 pub use lexer::{Comments, Kind, Lexer, Token, comments};
 pub use split::{statements, tokens};

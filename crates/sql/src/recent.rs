@@ -1,0 +1,60 @@
+//! Facts of texts that this thread has met before, found by the exact bytes.
+//!
+//! It stands before the cache that all threads share: a statement with parameters comes with the same text every time,
+//! so neither its canonical form nor a lock nor a counter that other threads use is needed to find its facts again.
+//! Texts with literals are not kept, since most of them come once.
+
+use std::cell::RefCell;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use crate::facts::Facts;
+
+/// Places in a thread's table. A text has one place, and the one met last keeps it.
+const PLACES: usize = 256;
+/// The longest text that is kept, in bytes.
+const LONGEST: usize = 2048;
+
+struct Entry {
+    analyzer: u64,
+    catalog: u64,
+    text: Box<[u8]>,
+    facts: Arc<Facts>,
+}
+
+thread_local! {
+    static TABLE: RefCell<Vec<Option<Entry>>> = const { RefCell::new(Vec::new()) };
+}
+
+fn place(text: &[u8]) -> usize {
+    let mut hasher = foldhash::fast::FixedState::default().build_hasher();
+    hasher.write(text);
+    hasher.finish() as usize % PLACES
+}
+
+/// The facts of a text, if they are at hand.
+pub(crate) fn get(analyzer: u64, catalog: u64, text: &[u8]) -> Option<Arc<Facts>> {
+    if text.len() > LONGEST {
+        return None;
+    }
+    TABLE.with_borrow(|table| {
+        let entry = table.get(place(text))?.as_ref()?;
+        let fits = entry.analyzer == analyzer && entry.catalog == catalog && *entry.text == *text;
+        fits.then(|| entry.facts.clone())
+    })
+}
+
+/// Keeps the facts of a text. They are copied, so that no other thread counts who holds them.
+pub(crate) fn put(analyzer: u64, catalog: u64, text: &[u8], facts: &Facts) {
+    if text.len() > LONGEST {
+        return;
+    }
+    TABLE.with_borrow_mut(|table| {
+        if table.is_empty() {
+            table.resize_with(PLACES, || None);
+        }
+        if let Some(entry) = table.get_mut(place(text)) {
+            *entry = Some(Entry { analyzer, catalog, text: text.into(), facts: Arc::new(facts.clone()) });
+        }
+    });
+}
