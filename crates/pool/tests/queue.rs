@@ -13,7 +13,7 @@ use pgsplit_pool::{
     CheckoutError, Credentials, Environment, Gauges, OpenError, Pool, PoolKey, PoolSettings, Pools, Report,
     Server, Settings, UserPools,
 };
-use pgsplit_route::{Lsn, Node, NodeId, NodeState, Role, View};
+use pgsplit_route::{Node, NodeId, Role, View};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -70,23 +70,8 @@ impl World {
         let address = listener.local_addr().unwrap();
         let said = Arc::new(Said::default());
         let server = tokio::spawn(serve(listener, said.clone()));
-        let node = Node {
-            id: NodeId(0),
-            name: "one".into(),
-            address: address.to_string().into(),
-            resolved: [address].into(),
-            zone: "".into(),
-            weight: 1,
-            role: Role::Primary,
-            state: NodeState::Up,
-            position: Lsn(0),
-            lag_bytes: 0,
-            lag: Duration::ZERO,
-            within_max_lag: true,
-            version: 150_000,
-            connection_limit: 100,
-            outstanding: Arc::default(),
-        };
+        let node = Node::new(0, "one", &address.to_string()).up(Role::Primary);
+        let node = Node { resolved: [address].into(), connection_limit: 100, ..node };
         let view = View { nodes: vec![node], primary: Some(NodeId(0)), generation: 1 };
         let view = Arc::new(ArcSwap::from_pointee(view));
         let told = Box::new(Told(said.clone()));

@@ -5,34 +5,17 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
-use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use pgsplit_route::{Excluded, Lsn, Node, NodeId, NodeState, Role, SessionView, View, decide};
+use pgsplit_route::{Excluded, Node, NodeId, Role, SessionView, View, decide};
 use pgsplit_sql::{Analyzer, Catalog, scan};
 
 const PGBENCH: &str = "SELECT abalance FROM pgbench_accounts WHERE aid = 12345;";
 const PRISMA: &str = r#"SELECT "public"."Project"."id", "public"."Project"."title", "public"."Project"."status"::text FROM "public"."Project" WHERE ("public"."Project"."status" = CAST($1::text AS "public"."ProjectStatus") AND "public"."Project"."regionId" = $2) ORDER BY "public"."Project"."publishedAt" DESC LIMIT $3 OFFSET $4 /*route='%2Fapi%2Fprojects'*/"#;
 
 fn view() -> View {
-    let node = |id: u16| Node {
-        id: NodeId(id),
-        name: format!("db{id}").into(),
-        address: "127.0.0.1:5432".into(),
-        resolved: Arc::new([]),
-        zone: "".into(),
-        weight: 1,
-        role: if id == 0 { Role::Primary } else { Role::Replica },
-        state: NodeState::Up,
-        position: Lsn(0),
-        lag_bytes: 0,
-        lag: Duration::ZERO,
-        within_max_lag: true,
-        version: 150_000,
-        connection_limit: 97,
-        outstanding: Arc::new(AtomicU32::new(0)),
-    };
+    let role = |id| if id == 0 { Role::Primary } else { Role::Replica };
+    let node = |id: u16| Node::new(id, &format!("db{id}"), "127.0.0.1:5432").up(role(id));
     View { nodes: (0..3).map(node).collect(), primary: Some(NodeId(0)), generation: 1 }
 }
 

@@ -56,32 +56,15 @@ fn cost(node: &Node) -> u64 {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::Duration;
+    use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::view::{Lsn, NodeState, Role};
+    use crate::view::{NodeState, Role};
 
     /// A primary and so many replicas, all up.
-    pub(crate) fn view(replicas: usize) -> View {
-        let node = |id: usize| Node {
-            id: NodeId(id as u16),
-            name: format!("db{id}").into(),
-            address: format!("127.0.0.1:{id}").into(),
-            resolved: Arc::new([]),
-            zone: "".into(),
-            weight: 1,
-            role: if id == 0 { Role::Primary } else { Role::Replica },
-            state: NodeState::Up,
-            position: Lsn(0),
-            lag_bytes: 0,
-            lag: Duration::ZERO,
-            within_max_lag: true,
-            version: 150_000,
-            connection_limit: 97,
-            outstanding: Arc::new(AtomicU32::new(0)),
-        };
+    pub(crate) fn view(replicas: u16) -> View {
+        let role = |id| if id == 0 { Role::Primary } else { Role::Replica };
+        let node = |id: u16| Node::new(id, &format!("db{id}"), "127.0.0.1:1").up(role(id));
         View { nodes: (0..=replicas).map(node).collect(), primary: Some(NodeId(0)), generation: 1 }
     }
 

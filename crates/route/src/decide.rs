@@ -97,7 +97,7 @@ mod tests {
     use crate::balance::tests::view;
     use pgsplit_sql::NotRead;
 
-    fn ask(verdict: &Verdict, session: SessionView, replicas: usize) -> (Target, String) {
+    fn ask(verdict: &Verdict, session: SessionView, replicas: u16) -> (Target, String) {
         let decision = decide(verdict, session, &view(replicas), Excluded::default(), 7);
         (decision.target, decision.reason.to_string())
     }

@@ -112,6 +112,34 @@ pub struct Node {
 }
 
 impl Node {
+    /// A node of which nothing is known yet but its name, and where it is. `id` is its place in the configuration.
+    #[must_use]
+    pub fn new(id: u16, name: &str, address: &str) -> Self {
+        Self {
+            id: NodeId(id),
+            name: name.into(),
+            address: address.into(),
+            resolved: Arc::new([]),
+            zone: "".into(),
+            weight: 1,
+            role: Role::Unknown,
+            state: NodeState::Unknown,
+            position: Lsn::default(),
+            lag_bytes: 0,
+            lag: Duration::ZERO,
+            within_max_lag: true,
+            version: 0,
+            connection_limit: 0,
+            outstanding: Arc::default(),
+        }
+    }
+
+    /// The same node, reached and in this role.
+    #[must_use]
+    pub fn up(self, role: Role) -> Self {
+        Self { role, state: NodeState::Up, ..self }
+    }
+
     /// A replica that may be given a read now.
     #[must_use]
     pub fn takes_reads(&self) -> bool {

@@ -3,7 +3,6 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, reason = "a failed test panics, also in its helper functions")]
 
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -13,7 +12,7 @@ use arc_swap::ArcSwap;
 use pgsplit_admin::{ControlFigures, ControlSource, NodeFigures, Reload, Sources};
 use pgsplit_net::{ClientTls, ServerTls};
 use pgsplit_pool::{Environment, OpenError, PoolSettings, Pools, Report};
-use pgsplit_route::{Lsn, Node, NodeId, NodeState, Role, View};
+use pgsplit_route::{Node, NodeId, Role, View};
 use pgsplit_session::{AuthMethod, CatalogSource, Control, Later, SessionSettings, Shared, Stored};
 use pgsplit_sql::Catalog;
 
@@ -69,21 +68,10 @@ impl ControlSource for Nobody {
 /// A node that is up.
 fn node(id: u16, name: &str, role: Role) -> Node {
     Node {
-        id: NodeId(id),
-        name: name.into(),
-        address: "127.0.0.1:1".into(),
-        resolved: Arc::from([SocketAddr::from(([127, 0, 0, 1], 1))]),
-        zone: "".into(),
-        weight: 1,
-        role,
-        state: NodeState::Up,
-        position: Lsn(0),
         lag_bytes: 4096,
         lag: Duration::from_millis(1500),
-        within_max_lag: true,
-        version: 150_000,
-        connection_limit: 97,
         outstanding: Arc::new(AtomicU32::new(2)),
+        ..Node::new(id, name, "127.0.0.1:1").up(role)
     }
 }
 
