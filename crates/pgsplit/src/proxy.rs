@@ -32,6 +32,8 @@ pub(crate) struct Proxy {
     shared: Arc<Shared>,
     control: Arc<ControlPlane>,
     sessions: TaskTracker,
+    /// Dropped last, with what still runs on them.
+    workers: Arc<Workers>,
     services: TaskTracker,
     /// No more clients.
     stop: CancellationToken,
@@ -50,7 +52,6 @@ impl Proxy {
         let users = Users::of(config)?;
         // Before anything else runs: a port that is taken should be told at once.
         let listeners = listen::bind(config).await?;
-        let workers = Arc::new(Workers::start(config.workers)?);
         let http = match &config.http {
             Some(address) => Some(listen::bind_http(address).await?),
             None => None,
@@ -65,6 +66,7 @@ impl Proxy {
             shared,
             control,
             sessions: TaskTracker::new(),
+            workers: Arc::new(Workers::start(config.workers)?),
             services: TaskTracker::new(),
             stop: CancellationToken::new(),
             end: CancellationToken::new(),
@@ -78,7 +80,7 @@ impl Proxy {
         }
         for listener in listeners {
             let (shared, stop) = (proxy.shared.clone(), proxy.stop.clone());
-            let hosts = listen::Hosts { workers: workers.clone(), sessions: proxy.sessions.clone() };
+            let hosts = listen::Hosts { workers: proxy.workers.clone(), sessions: proxy.sessions.clone() };
             proxy.services.spawn(listen::accept(listener, shared, hosts, stop));
         }
         Ok(proxy)
