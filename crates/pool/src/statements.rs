@@ -4,7 +4,7 @@
 //! share a server-side statement only when everything that Parse reads is equal, compared in full.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use foldhash::fast::RandomState;
@@ -31,6 +31,7 @@ pub struct Statement {
     pub id: u64,
     /// What it means.
     pub key: StatementKey,
+    parsed: AtomicBool,
 }
 
 impl Statement {
@@ -38,6 +39,18 @@ impl Statement {
     #[must_use]
     pub fn alone(key: StatementKey) -> Arc<Self> {
         fresh(key)
+    }
+
+    /// A server has parsed it without an error.
+    pub fn set_parsed(&self) {
+        self.parsed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a server has parsed it without an error: as long as its key is what a session would ask for, any server
+    /// would again.
+    #[must_use]
+    pub fn is_parsed(&self) -> bool {
+        self.parsed.load(Ordering::Relaxed)
     }
 }
 
@@ -58,7 +71,7 @@ struct Known {
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 fn fresh(key: StatementKey) -> Arc<Statement> {
-    Arc::new(Statement { id: NEXT.fetch_add(1, Ordering::Relaxed), key })
+    Arc::new(Statement { id: NEXT.fetch_add(1, Ordering::Relaxed), key, parsed: AtomicBool::new(false) })
 }
 
 impl Statements {

@@ -29,22 +29,22 @@ pub(crate) fn frames(bytes: &[u8]) -> impl Iterator<Item = Frame<'_>> {
 /// What a batch is made of, found before any of it is sent.
 #[derive(Debug)]
 pub(crate) struct Survey {
-    verdict: Verdict,
-    effects: Effects,
+    pub(crate) verdict: Verdict,
+    pub(crate) effects: Effects,
     /// Facts of its Parse messages, in order.
     pub(crate) parsed: Vec<Arc<Facts>>,
     /// Facts of those texts that call prepared statements by their names.
-    mentions: Vec<Arc<Facts>>,
+    pub(crate) mentions: Vec<Arc<Facts>>,
     /// It gives or takes away names of statements.
-    names: bool,
-    binds: bool,
-    executes: bool,
+    pub(crate) names: bool,
+    pub(crate) binds: bool,
+    pub(crate) executes: bool,
     /// Statements that it binds and that were prepared before the catalog changed.
-    stale: Vec<Arc<Prepared>>,
+    pub(crate) stale: Vec<Arc<Prepared>>,
     /// It needs no server: only Close of statements and Sync.
-    idle: bool,
+    pub(crate) idle: bool,
     /// Among its texts is one that may be answered without a server.
-    local: bool,
+    pub(crate) local: bool,
 }
 
 impl Session {
@@ -55,10 +55,7 @@ impl Session {
         }
         let catalog = self.facts_of_catalog().await;
         let mut survey = self.survey(bytes, &catalog)?;
-        if end == BatchEnd::Sync
-            && self.link.is_none()
-            && (survey.idle || survey.local && self.local(bytes, &survey)?)
-        {
+        if end == BatchEnd::Sync && self.link.is_none() && self.needs_no_server(bytes, &survey, &catalog)? {
             self.without_server(bytes, &survey, &catalog)?;
             return Ok(());
         }

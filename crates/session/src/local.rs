@@ -1,5 +1,5 @@
-//! Batches that need no server: the beginning, the settings and the end of a transaction that is begun lazily, and the
-//! closing of statements.
+//! Batches that need no server: the beginning, the settings and the end of a transaction that is begun lazily, the
+//! preparing of what is known, and the closing of statements.
 
 use std::sync::Arc;
 
@@ -14,6 +14,39 @@ use crate::query::first_word;
 use crate::session::Session;
 
 impl Session {
+    /// Whether a batch that ends with its Sync can be answered without a server.
+    pub(crate) fn needs_no_server(
+        &mut self,
+        bytes: &[u8],
+        survey: &Survey,
+        catalog: &Arc<Catalog>,
+    ) -> Result<bool, End> {
+        Ok(survey.idle
+            || survey.local && self.local(bytes, survey)?
+            || !survey.binds && self.prepares_known(bytes, survey, catalog)?)
+    }
+
+    /// Whether the batch does nothing but prepare one statement, and a server has parsed its like before. Drivers
+    /// prepare each statement on each of their connections; a client of many that wait for each other would otherwise
+    /// need a server connection for it, while all are held by those that wait.
+    fn prepares_known(&mut self, bytes: &[u8], survey: &Survey, catalog: &Arc<Catalog>) -> Result<bool, End> {
+        let ([facts], false) = (&*survey.parsed, self.state.lost) else { return Ok(false) };
+        let mut messages = frames(bytes);
+        let (Some(first), Some(b'S'), None) =
+            (messages.next(), messages.next().map(|frame| frame.tag), messages.next())
+        else {
+            return Ok(false);
+        };
+        if first.tag != b'P' {
+            return Ok(false);
+        }
+        let parse = Parse::read(first.body)?;
+        if parse.name.is_empty() || self.state.names.contains_key(parse.name) {
+            return Ok(false);
+        }
+        Ok(self.remember(&parse, facts, catalog).0.statement.is_parsed())
+    }
+
     /// Whether the batch executes just one statement, and that can be answered without a server. Whatever is out of the
     /// usual order, or would fail, is a server's to answer.
     pub(crate) fn local(&self, bytes: &[u8], survey: &Survey) -> Result<bool, End> {

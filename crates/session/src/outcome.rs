@@ -11,7 +11,7 @@ use pgsplit_wire::backend::{Fields, command_tag, parameter, ready};
 use pgsplit_wire::{Status, build};
 
 use crate::answers::{Fate, OutOfStep};
-use crate::link::{Held, Link, Owed, To, What};
+use crate::link::{Held, Link, Owed, To, Undo, What};
 use crate::prepared::{BoundCall, Portal};
 use crate::retry::{Again, again};
 use crate::session::Session;
@@ -264,7 +264,12 @@ impl Session {
 /// ParseComplete, BindComplete, CloseComplete.
 pub(crate) fn on_complete(link: &mut Link, tag: u8, shown: Fate) -> Result<Fate, OutOfStep> {
     let fits = match link.owed.front().map(|owed| &owed.what) {
-        Some(What::Parse { .. }) => tag == b'1',
+        Some(What::Parse { undo }) => {
+            if let Undo::OnServer(statement) | Undo::Both { statement, .. } = undo {
+                statement.set_parsed();
+            }
+            tag == b'1'
+        }
         Some(What::Bind { .. }) => tag == b'2',
         Some(What::Close | What::Evict(_)) => tag == b'3',
         _ => false,

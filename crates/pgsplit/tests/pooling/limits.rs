@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use pgsplit_testkit::peer::{Message, message};
 use pgsplit_testkit::{Account, Cluster};
 
 use crate::Scene;
@@ -23,6 +24,7 @@ pub(crate) fn scenes() -> Vec<Scene> {
         ("a cancel ends the wait", cancel_ends_wait),
         ("a transaction that finds no connection fails", begin_fails),
         ("BEGIN is lazy", lazy),
+        ("what is known is prepared without a connection", prepared_meanwhile),
         ("many clients on few connections", many),
     ]
 }
@@ -222,6 +224,30 @@ fn begin_fails(cluster: &Cluster) {
     assert_eq!(status(&b.query("ROLLBACK").unwrap()), b'I');
     run(&mut a, &["COMMIT"]);
     run(&mut b, &["BEGIN", ON_PRIMARY, "COMMIT"]);
+}
+
+fn prepared_meanwhile(cluster: &Cluster) {
+    let proxy = proxy(cluster, "[pool]\nprimary_connections = 1\nwait = '300ms'");
+    let (mut a, mut b) = (client(&proxy), client(&proxy));
+    let text = "INSERT INTO counted VALUES (cast($1 as int))";
+    let prepare = |name, text| [message::parse(name, text, &[]), message::sync()];
+    let tags = |answer: &[Message]| answer.iter().map(|message| message.tag).collect::<Vec<_>>();
+    a.send_all(&prepare("known", text)).unwrap();
+    assert_eq!(tags(&a.read_until(b'Z').unwrap()), b"1Z");
+    run(&mut a, &["BEGIN", ON_PRIMARY]);
+    // The only connection is held: what was parsed before needs none, anything else waits for one.
+    b.send_all(&prepare("mine", text)).unwrap();
+    assert_eq!(tags(&b.read_until(b'Z').unwrap()), b"1Z");
+    b.send_all(&prepare("other", "INSERT INTO counted VALUES (1 + cast($1 as int))")).unwrap();
+    assert_eq!(code(&b.read_until(b'Z').unwrap()).as_deref(), Some("53300"));
+    // A name that is taken, a name that is closed, and use of what was prepared: as ever.
+    run(&mut a, &["ROLLBACK"]);
+    b.send_all(&prepare("mine", text)).unwrap();
+    assert_eq!(code(&b.read_until(b'Z').unwrap()).as_deref(), Some("42P05"));
+    b.send_all(&[message::bind("", "mine", &[Some("77")]), message::execute("", 0), message::sync()])
+        .unwrap();
+    assert_eq!(tags(&b.read_until(b'Z').unwrap()), b"2CZ");
+    assert_eq!(value(&mut b, "DELETE FROM counted WHERE v = 77 RETURNING v"), "77");
 }
 
 fn lazy(cluster: &Cluster) {
