@@ -122,16 +122,21 @@ impl Server {
             && (Arc::ptr_eq(&self.applied, want) || self.sticky.iter().all(|name| want.get(name).is_some()))
     }
 
-    /// What is certainly in force of `current` after a RESET of anything, for a session that began with `base`: where
+    /// What is certainly in force of `current` after a RESET of some names, for a session that began with `base`: where
     /// this connection was opened with another value than the session's, it has gone back to that one.
     #[must_use]
-    pub fn after_reset(&self, current: &Arc<Settings>, base: &Arc<Settings>) -> Arc<Settings> {
+    pub fn after_reset(
+        &self,
+        current: &Arc<Settings>,
+        base: &Arc<Settings>,
+        was_reset: impl Fn(&[u8]) -> bool,
+    ) -> Arc<Settings> {
         if Arc::ptr_eq(&self.opened, base) || self.opened == *base {
             return current.clone();
         }
         current.filtered(|name| {
             let start = base.get(name);
-            start.is_none() || start == self.opened.get(name) || start != current.get(name)
+            !was_reset(name) || start.is_none() || start == self.opened.get(name) || start != current.get(name)
         })
     }
 

@@ -168,6 +168,16 @@ impl Replay {
         }
         Some(Self { texts, sensitive })
     }
+
+    /// The texts that set what `want` has and `have` has not, and leave all else alone.
+    #[must_use]
+    pub fn additions(have: &Settings, want: &Settings) -> Vec<Vec<u8>> {
+        let mut text = Vec::new();
+        want.iter()
+            .filter(|(name, value)| have.get(name) != Some(value))
+            .for_each(|(name, value)| assign(&mut text, name, Some(value)));
+        if text.is_empty() { Vec::new() } else { vec![text] }
+    }
 }
 
 /// Settings whose absence would show another's rows or another's tables.

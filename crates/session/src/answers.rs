@@ -106,7 +106,8 @@ impl Session {
             return Ok(rest.len());
         };
         let body = frame.get(HEADER..).unwrap_or_default();
-        if matches!(link.owed.front(), Some(Owed { to: To::Session, .. })) || link.reset && header.tag == b'S'
+        if matches!(link.owed.front(), Some(Owed { to: To::Session, .. }))
+            || header.tag == b'S' && link.resets.any()
         {
             // The client may be told of changes behind it, or in its place.
             run.end(&mut self.outbox);

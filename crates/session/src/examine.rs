@@ -61,7 +61,7 @@ impl Session {
             return Ok(());
         };
         let idle = link.status == Status::Idle;
-        let resets = link.reset && link.status == Status::Transaction;
+        let resets = link.resets.any() && link.status == Status::Transaction;
         if !idle && !resets {
             return Ok(());
         }
@@ -106,11 +106,16 @@ impl Session {
     /// A RESET goes back to what the connection was opened with: where that is not what the session began with, the
     /// session's own values are set again. Whether there are any.
     fn restore_start_up(&mut self) -> bool {
-        let Some(link) = self.link.as_mut().filter(|link| link.reset) else { return false };
-        link.reset = false;
+        let Some(link) = self.link.as_mut().filter(|link| link.resets.any()) else { return false };
+        let resets = std::mem::take(&mut link.resets);
         let (want, base) = (self.state.settings.current(), self.state.settings.base());
-        let replay = Replay::between(&link.server.after_reset(want, base), want);
-        let texts = replay.map(|replay| replay.texts).unwrap_or_default();
+        let have = link.server.after_reset(want, base, |name| resets.contains(name));
+        let texts = if link.status == Status::Idle {
+            Replay::between(&have, want).map(|replay| replay.texts).unwrap_or_default()
+        } else {
+            // What holds until the transaction's end is not to be touched, a role among it.
+            Replay::additions(&have, want)
+        };
         texts.iter().for_each(|text| link.query(text, To::Session));
         !texts.is_empty()
     }
@@ -140,7 +145,8 @@ impl Session {
         } else {
             return;
         };
-        if self.state.pin.is_none() || !is_asked_for(self.state.pin) {
+        // It outlasts whatever else ties the session now.
+        if is_asked_for(self.state.pin) {
             self.pin(Some(pin));
         }
     }

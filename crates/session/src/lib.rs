@@ -27,6 +27,7 @@ mod query;
 mod registry;
 mod relay;
 mod requests;
+mod resets;
 mod retry;
 mod serve;
 mod session;

@@ -9,6 +9,7 @@ use pgsplit_sql::Facts;
 use pgsplit_wire::{Status, build};
 
 use crate::prepared::{Portal, Prepared};
+use crate::resets::Resets;
 use crate::retry::Again;
 use crate::spare;
 
@@ -42,8 +43,8 @@ pub(crate) struct Link {
     pub held: Held,
     /// What the client had been told before an answer was held back that tells it of changes.
     pub told_before: Option<Arc<Params>>,
-    /// Something was reset: where the connection was opened with other settings than the session, those are in force.
-    pub reset: bool,
+    /// What was reset since the session's start-up values were last put back.
+    pub resets: Resets,
     /// A message that was sent on the session's behalf failed: the ErrorResponse.
     pub fault: Option<Bytes>,
     /// Statements under the client's own names, to be closed when the unit has ended.
@@ -181,7 +182,7 @@ impl Link {
             pass_shown: false,
             held: Held::No,
             told_before: None,
-            reset: false,
+            resets: Resets::default(),
             fault: None,
             litter: Vec::new(),
             changed: false,

@@ -5,7 +5,7 @@
 
 use bytes::{Bytes, BytesMut};
 use pgsplit_pool::Params;
-use pgsplit_sql::command::{Discard, SetValue};
+use pgsplit_sql::command::Discard;
 use pgsplit_sql::{Command, Effects};
 use pgsplit_wire::backend::{Fields, command_tag, parameter, ready};
 use pgsplit_wire::{Status, build};
@@ -28,7 +28,7 @@ impl Session {
         if name == b"in_hot_standby" || shown == Fate::Swallow {
             return Ok(Fate::Swallow);
         }
-        if link.reset
+        if link.resets.contains(name)
             && let Some(own) = self.value_at_start(name)
         {
             // The connection was opened with another value, or none: the session's own is about to be set again.
@@ -230,6 +230,7 @@ impl Session {
                     self.state.effects |= Effects::SETTING_OPAQUE;
                 }
                 self.state.done(statement, &portal.calls, tag);
+                link.resets.note(statement, &portal.calls);
             }
             None => {
                 let calls: Option<Vec<_>> =
@@ -237,10 +238,11 @@ impl Session {
                 if calls.is_none() {
                     self.state.effects |= Effects::SETTING_OPAQUE;
                 }
-                self.state.done(statement, &calls.unwrap_or_default(), tag);
+                let calls = calls.unwrap_or_default();
+                self.state.done(statement, &calls, tag);
+                link.resets.note(statement, &calls);
             }
         }
-        link.reset |= resets(statement);
         match &statement.command {
             Command::Discard(Discard::All) => {
                 link.server.prepared.clear();
@@ -299,16 +301,4 @@ fn whole_frame(tag: u8, body: &[u8]) -> Bytes {
     let mut out = BytesMut::new();
     build::message(&mut out, tag, |out| out.extend_from_slice(body));
     out.freeze()
-}
-
-/// Whether a statement gives settings the value back that the connection began with.
-fn resets(statement: &pgsplit_sql::Statement) -> bool {
-    let command = matches!(
-        &statement.command,
-        Command::Reset(_)
-            | Command::ResetAll
-            | Command::Discard(Discard::All)
-            | Command::Set { value: SetValue::Default, .. }
-    );
-    command || statement.settings.iter().any(|call| call.value == pgsplit_sql::facts::Argument::Null)
 }

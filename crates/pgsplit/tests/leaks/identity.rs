@@ -1,6 +1,7 @@
 //! Who a session is and how it began: roles, session authorization, start-up parameters.
 
 use pgsplit_testkit::Account;
+use pgsplit_testkit::peer::message;
 
 use crate::settings::{kept, maybe, one};
 use crate::stage::Case;
@@ -89,6 +90,12 @@ fn start_up() -> Vec<Case> {
     let around = |case: Case| {
         case.look("a", seen).look("b", seen).look("a", seen).leave("a").look("c", seen).look("b", seen)
     };
+    let set_to_null = vec![
+        message::parse("", "SELECT set_config('work_mem', $1, false)", &[]),
+        message::bind("", "", &[None]),
+        message::execute("", 0),
+        message::sync(),
+    ];
     vec![
         around(two("start-up parameters", &a, &b)),
         around(two("start-up parameters and RESET", &a, &b).look("b", seen).asks(
@@ -169,6 +176,26 @@ fn start_up() -> Vec<Case> {
             .look("b", &one("client_encoding"))
             .look("a", &one("client_encoding")),
         Case::new("start-up role").enter("a", app, &[("role", "r1")]).looks("current_user"),
+        Case::new("RESET beside what is local to the transaction")
+            .enter("a", app, &[("options", "-c work_mem=5MB -c extra_float_digits=0")])
+            .asks(
+                "a",
+                &[
+                    "BEGIN",
+                    "SET LOCAL work_mem = '7MB'",
+                    "SET LOCAL ROLE r1",
+                    "SET extra_float_digits = 3",
+                    "RESET extra_float_digits",
+                    "SELECT current_setting('work_mem'), current_user, current_setting('extra_float_digits')",
+                    "COMMIT",
+                ],
+            )
+            .looks("current_setting('work_mem'), current_user, current_setting('extra_float_digits')"),
+        Case::new("set_config to NULL with start-up parameters")
+            .enter("a", app, &[("options", "-c work_mem=5MB")])
+            .ask("a", "SET work_mem = '7MB'")
+            .raw("a", set_to_null, 1)
+            .looks("current_setting('work_mem')"),
         Case::new("start-up read only")
             .enter("a", app, &[("options", "-c default_transaction_read_only=on")])
             .ask("a", "CREATE TABLE never (v int)")

@@ -238,6 +238,15 @@ pub(crate) fn sequences() -> Vec<Case> {
             .ask("b", "SELECT lastval()")
             .ask("b", "DISCARD ALL")
             .free(),
+        Case::new("currval outlasts a temporary table")
+            .two()
+            .setup(table)
+            .ask("a", "SELECT lastval()")
+            .asks("a", &["CREATE TEMP TABLE tt (v int)", "SELECT nextval('q1_id_seq')"])
+            .pinned("sequence")
+            .ask("a", "DROP TABLE tt")
+            .asks("b", &["INSERT INTO q1 (v) VALUES ('b')", "SELECT lastval()"])
+            .ask("a", "SELECT lastval()"),
         Case::new("currval in the transaction of the INSERT").setup(table).asks(
             "a",
             &[
@@ -279,6 +288,11 @@ fn others() -> Vec<Case> {
             .free()
             .enter("c", Account::POSTGRES, &[])
             .ask("c", "SHOW auto_explain.log_min_duration"),
+        root("LOAD outlasts a temporary table")
+            .asks("a", &["CREATE TEMP TABLE tt (v int)", "LOAD 'auto_explain'", "DROP TABLE tt"])
+            .pinned("load")
+            .ask("b", "SHOW auto_explain.log_min_duration")
+            .ask("a", "SHOW auto_explain.log_min_duration"),
         Case::new("setseed")
             .two()
             .ask("a", "SELECT setseed(0.5)")
