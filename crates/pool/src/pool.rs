@@ -66,6 +66,8 @@ pub struct Gauges {
 pub(crate) struct Place {
     pool: Arc<Pool>,
     opening: bool,
+    /// Otherwise it was handed over to another connection.
+    counted: bool,
 }
 
 impl Place {
@@ -78,10 +80,21 @@ impl Place {
         self.opening = false;
         self
     }
+
+    /// The place for another connection, as this one's is about to be closed.
+    pub(crate) fn hand_over(&mut self) -> Self {
+        self.counted = false;
+        Metrics::count(&self.pool.environment.metrics.closed);
+        self.pool.lock().opening += 1;
+        Self { pool: self.pool.clone(), opening: true, counted: true }
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        if !self.counted {
+            return;
+        }
         {
             let mut inner = self.pool.lock();
             inner.open -= 1;
@@ -198,8 +211,8 @@ impl Pool {
             if **server.applied() == **base {
                 return Ok(server);
             }
-            drop(server);
-            place = self.place(limit, most);
+            // Its place is kept: another one who waits would be quicker.
+            place = Some(server.close());
         }
         let place = place.ok_or(CheckoutError::Timeout)?;
         let mut server = self.open(place, base.clone()).await.map_err(|(error, _)| error)?;
@@ -221,7 +234,7 @@ impl Pool {
         inner.open += 1;
         inner.opening += 1;
         drop(inner);
-        Some(Place { pool: self.clone(), opening: true })
+        Some(Place { pool: self.clone(), opening: true, counted: true })
     }
 
     /// Gets in line, unless a connection was put back since the last look.
@@ -354,7 +367,7 @@ impl Pool {
         inner.open += 1;
         inner.opening += 1;
         drop(inner);
-        Some((Place { pool: self.clone(), opening: true }, base))
+        Some((Place { pool: self.clone(), opening: true, counted: true }, base))
     }
 
     async fn open_for_waiter(place: Place, base: Arc<Settings>) {

@@ -146,6 +146,11 @@ impl Server {
         self.place.pool()
     }
 
+    /// Closes it, for another one in its place.
+    pub(crate) fn close(mut self: Box<Self>) -> Place {
+        self.place.hand_over()
+    }
+
     /// Gives it back, clean: no transaction, nothing owed, no state but what is noted.
     ///
     /// While a cancel request for it is on its way, nobody gets it: a late cancel must not hit another client.

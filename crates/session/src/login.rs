@@ -398,7 +398,10 @@ async fn reported(
                 server.put_back();
                 return Ok(params);
             }
-            Err(CheckoutError::Open(OpenError::Refused { frame, .. })) => {
+            // A node that goes away in the middle of the login says so, too: another one may answer.
+            Err(CheckoutError::Open(ref error @ OpenError::Refused { ref frame, .. }))
+                if !error.is_node_failure() =>
+            {
                 return Err(Refusal::Frame(BytesMut::from(&frame[..])));
             }
             Err(error) => last = error,

@@ -107,7 +107,7 @@ impl BoundCall {
             Argument::Null => Some(None),
             Argument::Param(n) => {
                 let value = bind?.text_parameter(usize::from(*n).checked_sub(1)?)?;
-                Some(Some(value.to_vec()))
+                Some(value.map(<[u8]>::to_vec))
             }
         };
         let local = value(&call.local)??;

@@ -72,9 +72,9 @@ impl<'a> Bind<'a> {
         Ok(Self { portal, statement, rest })
     }
 
-    /// The text-format value of parameter `n` (from 0). `None` when it is binary, NULL or not there.
+    /// The value of parameter `n` (from 0): `Some(None)` is NULL. `None` when it is in binary format or not there.
     #[must_use]
-    pub fn text_parameter(&self, n: usize) -> Option<&'a [u8]> {
+    pub fn text_parameter(&self, n: usize) -> Option<Option<&'a [u8]>> {
         let mut rest = Cursor(self.rest);
         let formats = usize::from(rest.u16()?);
         let codes = rest.take(formats.checked_mul(2)?)?;
@@ -90,7 +90,7 @@ impl<'a> Bind<'a> {
         for _ in 0..n {
             rest.value()?;
         }
-        rest.value()?
+        rest.value()
     }
 }
 
@@ -192,9 +192,9 @@ mod tests {
     fn reads_bound_text() {
         let body = b"\0s\0\0\0\0\x03\0\0\0\x01a\xff\xff\xff\xff\0\0\0\x02bc\0\0";
         let bind = Bind::read(body).unwrap();
-        assert_eq!(bind.text_parameter(0), Some(&b"a"[..]));
-        assert_eq!(bind.text_parameter(1), None);
-        assert_eq!(bind.text_parameter(2), Some(&b"bc"[..]));
+        assert_eq!(bind.text_parameter(0), Some(Some(&b"a"[..])));
+        assert_eq!(bind.text_parameter(1), Some(None));
+        assert_eq!(bind.text_parameter(2), Some(Some(&b"bc"[..])));
         assert_eq!(bind.text_parameter(3), None);
     }
 }
