@@ -4,7 +4,7 @@
 TEST_LIMIT ?= 25m
 export RUST_TEST_THREADS ?= 2
 
-.PHONY: help demo test bench setup
+.PHONY: help demo test soak bench setup
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile | expand -t 14
@@ -17,6 +17,10 @@ test: setup ## all tests, against a real primary and replicas
 	@# At a terminal the tests must hear Ctrl-C; elsewhere the time limit must reach all of them.
 	@if [ -t 0 ]; then foreground=--foreground; fi; \
 	timeout $$foreground --kill-after=20s $(TEST_LIMIT) cargo test --workspace --locked
+
+soak: export SOAK_SECONDS ?= 600
+soak: setup ## 200 clients of mixed behaviour for ten minutes while nodes go away (SOAK_SECONDS, SOAK_CLIENTS, SOAK_SEED)
+	cargo test --release --locked -p pgsplit --test soak -- --nocapture
 
 bench: setup ## CPU per query beside PgBouncer (ARGS="-r 5 -t 10")
 	@scripts/setup pgbouncer strace

@@ -136,7 +136,10 @@ impl Server {
         }
         current.filtered(|name| {
             let start = base.get(name);
-            !was_reset(name) || start.is_none() || start == self.opened.get(name) || start != current.get(name)
+            !was_reset(name)
+                || start.is_none()
+                || start == self.opened.get(name)
+                || start != current.get(name)
         })
     }
 

@@ -1,9 +1,10 @@
 //! Limits and the queue.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use pgsplit_testkit::peer::{Message, message};
+use pgsplit_testkit::peer::{Message, RawClient, message};
 use pgsplit_testkit::{Account, Cluster};
 
 use crate::Scene;
@@ -26,6 +27,7 @@ pub(crate) fn scenes() -> Vec<Scene> {
         ("BEGIN is lazy", lazy),
         ("what is known is prepared without a connection", prepared_meanwhile),
         ("many clients on few connections", many),
+        ("new start-up parameters in a full pool", new_parameters),
     ]
 }
 
@@ -302,4 +304,41 @@ fn many(cluster: &Cluster) {
     assert_eq!(cluster.primary().sql("app", "SELECT count(*) FROM counted").unwrap(), "300");
     assert!(connections(cluster.primary(), "app") <= 3);
     assert_eq!(sample(&proxy, "pgsplit_server_connections", &[("state", "busy")]), 0.0);
+}
+
+/// A login with parameters that no server has seen needs a connection of its own: it waits for a place, and nobody is
+/// quicker once it has one.
+fn new_parameters(cluster: &Cluster) {
+    let proxy = proxy(cluster, "[pool]\nprimary_connections = 1\nreplica_connections = 1\nwait = '30s'");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            let (proxy, stop) = (&proxy, &stop);
+            scope.spawn(move || {
+                let mut client = client(proxy);
+                while !stop.load(Ordering::Relaxed) {
+                    run(&mut client, &["SELECT 1", "SELECT 1", ON_PRIMARY]);
+                }
+            });
+        }
+        let logins: Vec<_> = (0..6)
+            .map(|at| {
+                let proxy = &proxy;
+                scope.spawn(move || {
+                    (0..8).try_for_each(|round| {
+                        let work_mem = format!("{}kB", 1001 + 100 * at + 2 * round);
+                        let options = format!("-c work_mem={work_mem}");
+                        let mut client = RawClient::connect(proxy.address())?;
+                        let (user, password) = (Account::APP.user(), Account::APP.password());
+                        client.login(user, password, "app", &[("options", &options)])?;
+                        assert_eq!(value(&mut client, "SHOW work_mem"), work_mem);
+                        Ok::<_, std::io::Error>(())
+                    })
+                })
+            })
+            .collect();
+        let logged_in: Vec<_> = logins.into_iter().map(|login| login.join()).collect();
+        stop.store(true, Ordering::Relaxed);
+        assert!(logged_in.iter().all(|login| matches!(login, Ok(Ok(())))), "{logged_in:?}");
+    });
 }
