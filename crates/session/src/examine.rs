@@ -27,6 +27,9 @@ const ASK: Effects = Effects::SETTING_OPAQUE
     .union(Effects::SQL_PREPARED)
     .union(Effects::OPAQUE);
 
+/// How many names are asked for that a text has mentioned.
+pub(crate) const MOST_MENTIONED: usize = 100;
+
 /// One row for each thing found: what it is, and for settings the name and value. Every name is qualified, because the
 /// session's search_path is in force.
 const QUESTION: &str = "\
@@ -87,6 +90,8 @@ impl Session {
         }
         let effects = std::mem::replace(&mut self.state.effects, Effects::NONE);
         if std::mem::take(&mut self.discarded) {
+            // DISCARD ALL leaves an empty string of every custom setting.
+            link.unclean |= self.state.pin == Some(PinReason::Setting);
             let kept = self.state.pin.filter(|pin| {
                 matches!(pin, PinReason::SessionMode | PinReason::Load | PinReason::Seed | PinReason::Other)
             });
@@ -200,7 +205,6 @@ impl Session {
 
     /// Notes the names with a dot in a text whose code runs out of sight (DO): they may be custom settings.
     pub(crate) fn note_mentioned(&mut self, text: &[u8]) {
-        const MOST: usize = 100;
         let is_setting = |word: &&[u8]| {
             word.len() < 128
                 && word.contains(&b'.')
@@ -208,7 +212,7 @@ impl Session {
                 && word.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_')
         };
         for word in text.split(|b| !is_name_byte(b)).filter(is_setting) {
-            if self.mentioned.len() < MOST {
+            if self.mentioned.len() < MOST_MENTIONED {
                 self.mentioned.push(word.to_ascii_lowercase().into());
             }
         }

@@ -53,6 +53,8 @@ pub(crate) struct Link {
     pub changed: bool,
     /// Rows of the examination.
     pub found: Vec<Bytes>,
+    /// Settings may be left on it whose names are not known: nobody else gets it.
+    pub unclean: bool,
     /// The server has ended the connection while nothing was owed.
     pub ended: bool,
 }
@@ -187,6 +189,7 @@ impl Link {
             litter: Vec::new(),
             changed: false,
             found: Vec::new(),
+            unclean: false,
             ended: false,
         }
     }

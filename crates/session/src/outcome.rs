@@ -11,10 +11,12 @@ use pgsplit_wire::backend::{Fields, command_tag, parameter, ready};
 use pgsplit_wire::{Status, build};
 
 use crate::answers::{Fate, OutOfStep};
+use crate::examine::MOST_MENTIONED;
 use crate::link::{Held, Link, Owed, To, Undo, What};
 use crate::prepared::{BoundCall, Portal};
 use crate::retry::{Again, again};
 use crate::session::Session;
+use crate::state::State;
 
 impl Session {
     pub(crate) fn on_parameter(
@@ -181,6 +183,7 @@ impl Session {
             return Ok(Fate::Forward);
         };
         let to = front.to;
+        note_names(&mut self.mentioned, &mut self.state, &front.what);
         let simple = matches!(front.what, What::Query { .. } | What::Function);
         if matches!(to, To::Session | To::Examiner) {
             link.fault = Some(whole_frame(b'E', body));
@@ -260,6 +263,34 @@ impl Session {
             link.server.sequences = true;
         }
         self.state.effects |= statement.effects;
+    }
+}
+
+/// A statement has failed that calls `set_config`: custom names that were not there may be there now, with an empty
+/// string (`define_custom_variable` in guc.c), or not. The server is asked; where no names are known, nobody else gets
+/// the connection.
+fn note_names(mentioned: &mut Vec<Box<[u8]>>, state: &mut State, failed: &What) {
+    let (statement, portal) = match failed {
+        What::Query { facts: Some(facts), next } => (facts.statements.get(*next), None),
+        What::Execute { portal: Some(portal) } => (portal.prepared.facts.single(), Some(portal)),
+        _ => return,
+    };
+    let Some(statement) = statement else { return };
+    // One that was prepared by SQL ties the session anyway, if it exists.
+    let by_sql = matches!(statement.command, Command::Execute { .. });
+    if statement.effects.contains(Effects::SETTING_OPAQUE) && !by_sql {
+        state.effects |= Effects::SETTING_OPAQUE;
+    }
+    let calls: Vec<_> = match portal {
+        Some(portal) => portal.calls.to_vec(),
+        None => statement.settings.iter().filter_map(|call| BoundCall::new(call, None)).collect(),
+    };
+    let is_new = |name: &[u8]| name.contains(&b'.') && state.settings.current().get(name).is_none();
+    let mut names = calls.iter().map(|call| &*call.name).filter(|name| is_new(name)).peekable();
+    if names.peek().is_some() {
+        let room = MOST_MENTIONED.saturating_sub(mentioned.len());
+        mentioned.extend(names.take(room).map(Box::from));
+        state.effects |= Effects::OPAQUE;
     }
 }
 

@@ -308,6 +308,34 @@ fn custom() -> Vec<Case> {
             .looks(rows),
         kept("custom RESET ALL", &["SET app.tenant = 'tenant1'", "RESET ALL"], &seen),
         kept("custom DISCARD ALL", &["SET app.tenant = 'tenant1'", "DISCARD ALL"], &seen),
+        Case::new("custom in a statement that fails")
+            .two()
+            .ask("a", "SELECT set_config('app.tenant', 'tenant1', false), 1 / (now() IS NULL)::int")
+            .pinned("setting")
+            .looks(&seen),
+        Case::new("custom in a statement that fails, with parameters")
+            .two()
+            .bound("a", "SELECT set_config($1, $2, false), 1 / (now() IS NULL)::int", &["app.tenant", "x"])
+            .pinned("setting")
+            .looks(&seen),
+        Case::new("custom of a name that is not known, and DISCARD ALL")
+            .two()
+            .ask("a", "SELECT set_config('app.' || 'tenant', 'x', false)")
+            .pinned("setting")
+            .ask("a", "DISCARD ALL")
+            .free()
+            .look("b", &seen)
+            .look("c", &seen),
+        kept(
+            "custom in a set_config that fails behind it",
+            &["SELECT set_config('app.tenant', 'tenant1', false), set_config('work_mem', 'a lot', false)"],
+            &seen,
+        ),
+        kept(
+            "custom in a set_config that fails before it",
+            &["SELECT set_config('work_mem', 'a lot', false), set_config('app.tenant', 'tenant1', false)"],
+            &seen,
+        ),
         kept("custom with an error", &["SET app.tenant = 'tenant1'; SELECT 1/0"], &seen),
     ]
 }
