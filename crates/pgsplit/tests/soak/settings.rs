@@ -108,8 +108,10 @@ pub(crate) fn failed_set(client: &mut Client<'_>) -> Outcome {
     let setting = any(&mut client.random);
     let value = setting.value(&mut client.random);
     let assigned = assignment(setting.name, &value);
-    let (sql, code) = match client.random.below(3) {
+    let ways = if client.take_permit() { 3 } else { 2 };
+    let (sql, code) = match client.random.below(ways) {
         0 => ("SET work_mem = 'a lot'".to_owned(), "22023"),
+        // The third ties the session.
         1 => (format!("SET {assigned}; SELECT 1 / 0"), "22012"),
         _ => (
             format!(

@@ -43,7 +43,11 @@ pub(crate) fn cluster() -> Cluster {
 }
 
 pub(crate) fn proxy(cluster: &Cluster) -> Proxy {
-    let pool = format!("[pool]\nprimary_connections = {POOL}\nreplica_connections = {POOL}\nwait = '60s'\n");
+    // A small cache is full soon, so that it cannot be mistaken for a leak.
+    let pool = format!(
+        "[pool]\nprimary_connections = {POOL}\nreplica_connections = {POOL}\nwait = '60s'\n\
+         [routing]\ncache = '1MiB'\n"
+    );
     let proxy = Proxy::start(Path::new(env!("CARGO_BIN_EXE_pgsplit")), cluster, &pool).unwrap();
     for account in ACCOUNTS {
         // Whoever asks first gets no value: that is documented, and over before anybody looks.
