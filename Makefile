@@ -2,12 +2,13 @@
 # machine with Rust will do.
 
 TEST_LIMIT ?= 25m
+CONFORMANCE_LIMIT ?= 120m
 export RUST_TEST_THREADS ?= 2
 
-.PHONY: help demo test bench setup
+.PHONY: help demo test bench conformance conformance-quick setup
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile | expand -t 24
 
 demo: setup ## a real local cluster with pgsplit in front; Ctrl-C removes it (ARGS="--replicas 3")
 	cargo run --release --locked -p pgsplit -- demo $(ARGS)
@@ -17,6 +18,19 @@ test: setup ## all tests, against a real primary and replicas
 	@# At a terminal the tests must hear Ctrl-C; elsewhere the time limit must reach all of them.
 	@if [ -t 0 ]; then foreground=--foreground; fi; \
 	timeout $$foreground --kill-after=20s $(TEST_LIMIT) cargo test --workspace --locked
+
+conformance: setup ## PostgreSQL's, asyncpg's and SQLAlchemy's suites, directly and through pgsplit (SUITES="asyncpg" MODE=shadow POOL=session REPLICA=killed)
+	@scripts/conformance-setup
+	$(call conformance,--release,$(SUITES))
+
+conformance-quick: setup ## the part of it that takes a few minutes
+	@scripts/conformance-setup postgres
+	$(call conformance,,regression-parallel libpq_pipeline)
+
+# With which profile, and which suites.
+conformance = CONFORMANCE_SUITES="$(2)" CONFORMANCE_MODE=$(MODE) CONFORMANCE_POOL=$(POOL) \
+	CONFORMANCE_REPLICA=$(REPLICA) timeout --foreground --kill-after=20s $(CONFORMANCE_LIMIT) \
+	cargo test $(1) --locked -p pgsplit --test conformance -- --include-ignored --nocapture
 
 bench: setup ## CPU per query beside PgBouncer (ARGS="-r 5 -t 10")
 	@scripts/setup pgbouncer strace
