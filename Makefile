@@ -21,16 +21,16 @@ test: setup ## all tests, against a real primary and replicas
 
 conformance: setup ## PostgreSQL's, asyncpg's and SQLAlchemy's suites, directly and through pgsplit (SUITES="asyncpg" MODE=shadow POOL=session REPLICA=killed)
 	@scripts/conformance-setup
-	$(call conformance,--release,$(SUITES))
+	@$(call conformance,--release,$(SUITES))
 
 conformance-quick: setup ## the part of it that takes a few minutes
 	@scripts/conformance-setup postgres
-	$(call conformance,,regression-parallel libpq_pipeline)
+	@$(call conformance,,regression-parallel libpq_pipeline)
 
 # With which profile, and which suites.
-conformance = CONFORMANCE_SUITES="$(2)" CONFORMANCE_MODE=$(MODE) CONFORMANCE_POOL=$(POOL) \
-	CONFORMANCE_REPLICA=$(REPLICA) timeout --foreground --kill-after=20s $(CONFORMANCE_LIMIT) \
-	cargo test $(1) --locked -p pgsplit --test conformance -- --include-ignored --nocapture
+conformance = if [ -t 0 ]; then foreground=--foreground; fi; \
+	CONFORMANCE_SUITES="$(2)" CONFORMANCE_MODE=$(MODE) CONFORMANCE_POOL=$(POOL) CONFORMANCE_REPLICA=$(REPLICA) \
+	timeout $$foreground --kill-after=20s $(CONFORMANCE_LIMIT) cargo test $(1) --locked -p pgsplit --test conformance -- --include-ignored --nocapture
 
 bench: setup ## CPU per query beside PgBouncer (ARGS="-r 5 -t 10")
 	@scripts/setup pgbouncer strace

@@ -38,6 +38,8 @@ mod stage;
 #[path = "conformance/variation.rs"]
 mod variation;
 
+use std::path::PathBuf;
+
 use outcome::Outcomes;
 use report::Report;
 use stage::{Side, Stage};
@@ -46,15 +48,25 @@ use variation::Variation;
 /// A suite, by the name that the table and the environment know it by.
 struct Suite {
     name: &'static str,
+    /// Where it is; panics when it is not there.
+    place: fn() -> PathBuf,
     run: fn(&Stage) -> Outcomes,
 }
 
 const SUITES: [Suite; 5] = [
-    Suite { name: "regression-parallel", run: |stage| regress::run(stage, regress::Order::Groups) },
-    Suite { name: "regression-serial", run: |stage| regress::run(stage, regress::Order::OneByOne) },
-    Suite { name: "libpq_pipeline", run: pipeline::run },
-    Suite { name: "asyncpg", run: python::asyncpg },
-    Suite { name: "sqlalchemy", run: python::sqlalchemy },
+    Suite {
+        name: "regression-parallel",
+        place: home::postgres,
+        run: |stage| regress::run(stage, regress::Order::Groups),
+    },
+    Suite {
+        name: "regression-serial",
+        place: home::postgres,
+        run: |stage| regress::run(stage, regress::Order::OneByOne),
+    },
+    Suite { name: "libpq_pipeline", place: home::postgres, run: pipeline::run },
+    Suite { name: "asyncpg", place: home::python, run: python::asyncpg },
+    Suite { name: "sqlalchemy", place: home::python, run: python::sqlalchemy },
 ];
 
 /// All of them, or those that are asked for.
@@ -64,6 +76,9 @@ fn suites_see_one_server() {
     let variation = Variation::from_environment();
     let chosen: Vec<_> = SUITES.iter().filter(|suite| variation.wants(suite.name)).collect();
     assert!(!chosen.is_empty(), "no suite has that name: {:?}", SUITES.map(|suite| suite.name));
+    for suite in &chosen {
+        (suite.place)();
+    }
     println!("conformance: {variation}");
     let mut report = Report::default();
     for suite in chosen {
