@@ -135,6 +135,9 @@ fn of_ddl(keyword: &str, outline: &Outline) -> Effects {
     if keyword == "create" && (outline.creates_temporary || names_temporary(outline)) {
         effects |= Effects::TEMP_OBJECT;
     }
+    if matches!(keyword, "create" | "alter" | "drop") && outline.has("database") {
+        effects |= Effects::VACATES;
+    }
     effects
 }
 
