@@ -154,6 +154,11 @@ impl Cluster {
         self.catalogs.get(database)
     }
 
+    /// Closes the connection to a database that its catalog is watched by, until somebody asks for that again.
+    pub fn vacate(&self, database: &str) {
+        self.catalogs.vacate(database);
+    }
+
     /// Looks up a role's verifier: in the cache, or else on the primary, or else on a replica.
     ///
     /// # Errors

@@ -91,6 +91,10 @@ impl Control for ControlPlane {
         self.cluster.forget(user);
     }
 
+    fn vacate(&self, database: &str) {
+        self.cluster.vacate(database);
+    }
+
     fn wait_primary(&self, most: Duration) -> Later<'_, bool> {
         Box::pin(async move { self.cluster.wait_primary(Instant::now() + most).await.is_some() })
     }

@@ -315,6 +315,24 @@ impl Pools {
         }
     }
 
+    /// Closes the idle connections to a database, whoever logged in, unless a client is there who might want one. True
+    /// when none is left to be closed.
+    pub fn vacate(&self, database: &str) -> bool {
+        let found: Vec<_> = {
+            let users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+            let there = users.iter().filter(|(key, _)| *key.database == *database.as_bytes());
+            let found: Vec<_> = there.map(|(_, pools)| pools).collect();
+            if found.iter().any(|pools| Arc::strong_count(pools) > 1) {
+                return false;
+            }
+            found.into_iter().cloned().collect()
+        };
+        for pool in found.iter().flat_map(|users| &users.nodes) {
+            while pool.close_oldest() {}
+        }
+        found.iter().flat_map(|users| &users.nodes).all(|pool| pool.gauges() == Gauges::default())
+    }
+
     /// Clients waiting in all queues.
     #[must_use]
     pub fn waiting(&self) -> usize {

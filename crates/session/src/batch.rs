@@ -158,6 +158,9 @@ impl Session {
                     if facts.effects.contains(Effects::OPAQUE) {
                         self.note_mentioned(parse.text);
                     }
+                    if facts.effects.contains(Effects::VACATES) {
+                        self.vacate(parse.text);
+                    }
                     survey.idle = false;
                     survey.names = true;
                     survey.local |= may_be_local(&facts);

@@ -56,7 +56,7 @@ impl Session {
             self.attach(server, replica).await?;
         }
         let asks = effects.contains(Effects::SEQUENCE_ASK)
-            || effects.contains(Effects::SEQUENCE_USE) && self.users.asks_sequences.load(Ordering::Relaxed);
+            || effects.contains(Effects::SEQUENCE_USE) && self.asks_sequences();
         if asks
             && let Some(link) = &mut self.link
             && link.foreign_sequences
@@ -70,6 +70,12 @@ impl Session {
         }
         self.handle.set_state(ClientState::Active);
         Ok(())
+    }
+
+    /// Whether what is left of sequences in a session is ever asked for: by a client of this user and database, as far as
+    /// was seen, or by code that the database keeps.
+    pub(crate) fn asks_sequences(&self) -> bool {
+        self.users.asks_sequences.load(Ordering::Relaxed) || self.catalog.load().asks_sequences()
     }
 
     /// The primary, waited for if need be.

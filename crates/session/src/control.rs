@@ -35,6 +35,9 @@ pub trait Control: fmt::Debug + Send + Sync {
     /// A login with the stored password failed: it may have been changed since it was looked up.
     fn forget(&self, user: &str);
 
+    /// Closes what the control plane itself has open to a database, until its catalog is asked for again.
+    fn vacate(&self, database: &str);
+
     /// Waits for a primary to be known, at most so long.
     fn wait_primary(&self, most: Duration) -> Later<'_, bool>;
 }

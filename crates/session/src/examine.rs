@@ -92,18 +92,37 @@ impl Session {
         if std::mem::take(&mut self.discarded) {
             // DISCARD ALL leaves an empty string of every custom setting.
             link.unclean |= self.state.pin == Some(PinReason::Setting);
-            let kept = self.state.pin.filter(|pin| {
-                matches!(pin, PinReason::SessionMode | PinReason::Load | PinReason::Seed | PinReason::Other)
+            let anything = self.functions_set_anything();
+            let kept = self.state.pin.filter(|pin| match pin {
+                PinReason::SessionMode | PinReason::Load | PinReason::Seed | PinReason::Other => true,
+                // The names that such functions have set stay known to the connection.
+                PinReason::Opaque => anything,
+                _ => false,
             });
             self.pin(kept);
         }
         let pinned = self.state.pin.is_some();
-        if effects.intersects(ASK) || (pinned && effects.intersects(Effects::MAY_END_STATE)) {
+        if self.stays_pinned() {
+            // Asked once the pin ends, so that what hidden code has set is known to whom the connection goes next.
+            if effects.contains(Effects::OPAQUE) {
+                self.state.effects = Effects::OPAQUE;
+            }
+            if restores || !litter.is_empty() {
+                self.settle_quietly().await?;
+            }
+        } else if effects.intersects(ASK) || (pinned && effects.intersects(Effects::MAY_END_STATE)) {
             self.examine(effects).await?;
         } else if restores || !litter.is_empty() {
             self.settle_quietly().await?;
         }
         self.pin_for_good(effects);
+        if self.state.pin.is_some() && self.link.as_ref().is_some_and(|link| link.replica) {
+            // A function that was trusted to leave nothing behind did. Nobody can be tied to a replica, where nothing can
+            // be written, so what was left goes with the connection.
+            tracing::warn!(why = ?self.state.pin, "a statement that ran on a replica has left session state behind");
+            self.pin(None);
+            self.detach();
+        }
         self.release();
         Ok(())
     }
@@ -135,8 +154,8 @@ impl Session {
 
     /// State that cannot be asked for ties the session until its end.
     fn pin_for_good(&mut self, effects: Effects) {
-        let sequences = effects.intersects(Effects::SEQUENCE_USE | Effects::SEQUENCE_ASK)
-            && self.users.asks_sequences.load(Ordering::Relaxed);
+        let sequences =
+            effects.intersects(Effects::SEQUENCE_USE | Effects::SEQUENCE_ASK) && self.asks_sequences();
         let pin = if effects.contains(Effects::LOAD) {
             PinReason::Load
         } else if effects.contains(Effects::SEED) {
@@ -170,11 +189,24 @@ impl Session {
             self.set_right().await?;
         }
         if is_asked_for(self.state.pin) {
-            // A function that sets what its source does not name may have set anything.
-            let anything = hidden && self.catalog.load().custom_settings().iter().any(|name| &**name == "*");
+            let anything = hidden && self.functions_set_anything();
             self.pin(found.pin.or(anything.then_some(PinReason::Opaque)));
         }
         Ok(())
+    }
+
+    /// Whether there are functions that set what their sources do not name: they may have set anything.
+    fn functions_set_anything(&self) -> bool {
+        self.catalog.load().custom_settings().iter().any(|name| &**name == "*")
+    }
+
+    /// Whether the session stays tied to its connection whatever an examination finds.
+    fn stays_pinned(&self) -> bool {
+        match self.state.pin {
+            None => false,
+            Some(PinReason::Opaque) => self.functions_set_anything(),
+            pin => !is_asked_for(pin),
+        }
     }
 
     /// The question, with the custom settings that the session or a function may have set.
@@ -203,8 +235,13 @@ impl Session {
         question
     }
 
-    /// Notes the names with a dot in a text whose code runs out of sight (DO): they may be custom settings.
+    /// Notes the names with a dot in a text whose code runs out of sight (DO): they may be custom settings. And whether it
+    /// asks for sequences.
     pub(crate) fn note_mentioned(&mut self, text: &[u8]) {
+        if [&b"currval"[..], b"lastval"].iter().any(|name| text.windows(name.len()).any(|part| part == *name))
+        {
+            self.users.asks_sequences.store(true, Ordering::Relaxed);
+        }
         let is_setting = |word: &&[u8]| {
             word.len() < 128
                 && word.contains(&b'.')

@@ -69,17 +69,22 @@ impl Journal {
 
     /// SET.
     pub(crate) fn set(&mut self, name: &[u8], value: &[u8]) {
+        self.end_role(name);
         if self.current.get(name) == Some(value) {
             return;
         }
         self.know(name);
-        if name == b"session_authorization" {
-            self.current = self.current.without(b"role");
-        }
         self.current = match name {
             b"role" if value.eq_ignore_ascii_case(b"none") => self.current.without(name),
             _ => self.current.with(name, value),
         };
+    }
+
+    /// With the session's user, be it the same as before, the role ends (`SetSessionAuthorization` in miscinit.c).
+    fn end_role(&mut self, name: &[u8]) {
+        if name == b"session_authorization" && self.current.get(b"role").is_some() {
+            self.current = self.current.without(b"role");
+        }
     }
 
     /// A custom name that was set, be it for a transaction that is rolled back, leaves an empty string behind where
@@ -98,6 +103,7 @@ impl Journal {
 
     /// RESET, and SET … TO DEFAULT.
     pub(crate) fn reset(&mut self, name: &[u8]) {
+        self.end_role(name);
         match self.base.get(name) {
             Some(value) => self.current = self.current.with(name, value),
             None if self.current.get(name).is_some() => {
@@ -253,6 +259,12 @@ mod tests {
         let mut journal = journal();
         journal.set(b"role", b"r");
         journal.set(b"session_authorization", b"s");
+        assert_eq!(value(&journal, "role"), None);
+        journal.set(b"role", b"r");
+        journal.set(b"session_authorization", b"s");
+        assert_eq!(value(&journal, "role"), None);
+        journal.set(b"role", b"r");
+        journal.reset(b"session_authorization");
         assert_eq!(value(&journal, "role"), None);
     }
 

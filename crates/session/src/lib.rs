@@ -38,6 +38,7 @@ mod state;
 mod turn;
 mod undo;
 mod unit;
+mod vacate;
 
 pub use control::{CatalogSource, Control, Later, Stored};
 pub use metrics::Metrics;

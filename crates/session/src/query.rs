@@ -43,6 +43,9 @@ impl Session {
         if attempt.effects.contains(Effects::OPAQUE) {
             self.note_mentioned(text);
         }
+        if attempt.effects.contains(Effects::VACATES) {
+            self.vacate(text);
+        }
         if self.open && attempt.verdict != Verdict::Read {
             self.leave_replica().await?;
         }

@@ -156,8 +156,8 @@ fn facts(text: &[u8], parts: Option<Vec<Part>>, catalog: &Catalog) -> Facts {
     let judged: Vec<Result<Reads, NotRead>> = parts.iter().map(|part| judge(part, catalog)).collect();
     let mut statements: Vec<Statement> = Vec::with_capacity(parts.len().max(1));
     let (mut effects, mut written, mut functions) = (Effects::NONE, Written::default(), Vec::new());
-    for part in parts {
-        let statement_effects = traces::effects(&part, catalog);
+    for (part, judged) in parts.into_iter().zip(&judged) {
+        let statement_effects = traces::effects(&part, catalog, judged.is_ok());
         effects |= statement_effects;
         written.add(&part, statement_effects, catalog);
         functions.extend(part.outline.calls);

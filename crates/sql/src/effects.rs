@@ -53,7 +53,10 @@ impl Effects {
     /// State that ends with the connection only: a base backup, a temporary replication slot.
     pub const OTHER_STATE: Effects = Effects(1 << 20);
 
-    const NAMES: [(Effects, &'static str); 21] = [
+    /// Nobody else may be connected to a database that it names: [`crate::command::vacated`].
+    pub const VACATES: Effects = Effects(1 << 21);
+
+    const NAMES: [(Effects, &'static str); 22] = [
         (Effects::SETTING, "setting"),
         (Effects::SETTING_OPAQUE, "setting-opaque"),
         (Effects::TEMP_OBJECT, "temp-object"),
@@ -75,6 +78,7 @@ impl Effects {
         (Effects::COPY_OUT, "copy-out"),
         (Effects::TX_STATE, "tx-state"),
         (Effects::OTHER_STATE, "other-state"),
+        (Effects::VACATES, "vacates"),
     ];
 
     /// Whether all effects of `other` are in this set.

@@ -14,11 +14,13 @@ const HIDDEN: Effects = Effects::OPAQUE.union(Effects::MAYBE_DDL).union(Effects:
 /// What a text that was not understood may do.
 pub(crate) const UNKNOWN: Effects = HIDDEN.union(Effects::SETTING_OPAQUE);
 
-/// The effects of one statement.
-pub(crate) fn effects(part: &Part, catalog: &Catalog) -> Effects {
+/// The effects of one statement; `proved` if it is proved to be a read.
+pub(crate) fn effects(part: &Part, catalog: &Catalog, proved: bool) -> Effects {
     let outline = &part.outline;
     let mut effects = of_command(&part.command, outline, catalog);
-    if !runs_expressions(&part.command) {
+    // What is below looks at words without their places: an alias with a list of columns seems a call, and may bear the
+    // name of a view. The proof is more exact, and whatever it trusts leaves nothing behind.
+    if proved || !runs_expressions(&part.command) {
         return effects;
     }
     if outline.strange {
@@ -32,6 +34,10 @@ pub(crate) fn effects(part: &Part, catalog: &Catalog) -> Effects {
         effects |= Effects::LOCKING;
     }
     if matches!(part.command, Command::Ddl(_)) {
+        // A default or a check that asks does so with every row, and the first one must be told.
+        if outline.has("currval") || outline.has("lastval") {
+            effects |= Effects::SEQUENCE_ASK;
+        }
         return effects;
     }
     for target in outline.targets.iter().chain(&part.copied) {
@@ -128,6 +134,9 @@ fn of_ddl(keyword: &str, outline: &Outline) -> Effects {
     }
     if keyword == "create" && (outline.creates_temporary || names_temporary(outline)) {
         effects |= Effects::TEMP_OBJECT;
+    }
+    if matches!(keyword, "create" | "alter" | "drop") && outline.has("database") {
+        effects |= Effects::VACATES;
     }
     effects
 }

@@ -14,6 +14,8 @@ fn effects() {
     let rows = [
         ("select * from t", "none"),
         ("select upper(b), count(*) from t where a in (1) group by 1", "none"),
+        // A list of columns is no call.
+        ("select x from (values (1), (2)) _(x)", "none"),
         ("begin", "tx-control"),
         ("commit prepared 'x'", "tx-control"),
         ("set a.b = 1", "setting"),
@@ -42,6 +44,7 @@ fn effects() {
         ("create table pg_temp.x (a int)", "temp-object, ddl"),
         ("create table temporary_x (a int)", "ddl"),
         ("create table x (a int default 1, b varchar(10))", "ddl"),
+        ("create table x (a int default -currval('s'))", "sequence-ask, ddl"),
         ("create table x as select 1", "sequence-use, opaque, ddl, maybe-ddl"),
         ("create extension hstore", "sequence-use, opaque, ddl, maybe-ddl"),
         ("drop table t", "may-end-state, ddl"),

@@ -88,6 +88,12 @@ impl Cluster {
         self.directory.path()
     }
 
+    /// A command of the servers' user, in the cluster's directory, free of the environment's PG variables: for programs
+    /// that exchange files with the servers.
+    pub fn command(&self, program: &std::path::Path) -> std::process::Command {
+        self.common.owner.command(program, &self.common.root)
+    }
+
     /// Waits until every replica that runs has replayed all that the primary has flushed by now.
     pub fn wait_caught_up(&self) -> Result<(), Error> {
         let (primary, replicas) = (self.primary(), self.nodes.iter().skip(1));

@@ -27,13 +27,18 @@ impl Proxy {
     /// Starts `binary run` in front of the cluster and waits until it is ready and sees every node. `extra` is TOML that
     /// follows the generated keys: it may open tables such as `[pool]`, and must not name `listen`, `nodes` or `[auth]`.
     pub fn start(binary: &Path, cluster: &Cluster, extra: &str) -> Result<Self, Error> {
+        Self::start_with_auth(binary, cluster, extra, "")
+    }
+
+    /// As [`Proxy::start`], with further keys of `[auth]`.
+    pub fn start_with_auth(binary: &Path, cluster: &Cluster, extra: &str, auth: &str) -> Result<Self, Error> {
         let directory = tempfile::Builder::new()
             .prefix("pgsplit-proxy-")
             .tempdir()
             .map_err(Error::io("make a directory in", std::env::temp_dir()))?;
         let (port, http) = (port::free()?, port::free()?);
         let config = directory.path().join("pgsplit.toml");
-        let text = configuration(cluster, port, http, directory.path(), extra);
+        let text = configuration(cluster, port, http, directory.path(), extra) + auth + "\n";
         fs::write(&config, text).map_err(Error::io("write", &config))?;
         let log = directory.path().join("log");
         let output = fs::File::create(&log).map_err(Error::io("write", &log))?;
@@ -186,6 +191,19 @@ impl Samples {
         self.0.iter().filter(|(series, _)| matches(series)).map(|(_, value)| value).sum()
     }
 
+    /// The sums of a name's series by the value of one label, those that are not zero.
+    pub fn by_label(&self, name: &str, label: &str) -> BTreeMap<String, f64> {
+        let mut sums = BTreeMap::new();
+        let start = format!("{label}=\"");
+        for (series, value) in self.0.iter().filter(|(_, value)| **value != 0.0) {
+            let rest = series.strip_prefix(name).and_then(|rest| rest.strip_prefix('{'));
+            if let Some((_, rest)) = rest.and_then(|rest| rest.split_once(&start)) {
+                *sums.entry(rest.split('"').next().unwrap_or_default().to_owned()).or_default() += value;
+            }
+        }
+        sums
+    }
+
     /// Decisions by target and reason that were made since `before`, those that are not zero.
     pub fn decisions_since(&self, before: &Self) -> Vec<(String, String, u64)> {
         let label = |series: &str, name: &str| {
@@ -215,6 +233,7 @@ mod tests {
         assert_eq!(samples.sum("a", &[("x", "1")]), 7.0);
         assert_eq!(samples.sum("a", &[("y", "3")]), 4.0);
         assert_eq!(samples.sum("b", &[]), 5.0);
+        assert_eq!(samples.by_label("a", "y"), [("2".into(), 3.0), ("3".into(), 4.0)].into());
     }
 
     #[test]

@@ -36,6 +36,8 @@ impl Control for Nobody {
 
     fn forget(&self, _user: &str) {}
 
+    fn vacate(&self, _database: &str) {}
+
     fn wait_primary(&self, _most: Duration) -> Later<'_, bool> {
         Box::pin(async { false })
     }

@@ -42,6 +42,8 @@ struct Entry {
     /// Asked for since the watcher looked last.
     used: AtomicBool,
     parked: AtomicBool,
+    /// The connection to the database is to be closed.
+    vacated: AtomicBool,
     wake: Notify,
     evicted: AtomicBool,
 }
@@ -111,6 +113,7 @@ impl Entry {
             progress: published::Sender::new(Progress::default()),
             used: AtomicBool::new(true),
             parked: AtomicBool::new(false),
+            vacated: AtomicBool::new(false),
             wake: Notify::new(),
             evicted: AtomicBool::new(false),
         }
@@ -173,6 +176,16 @@ impl Catalogs {
         let watcher = watch::watch(Arc::clone(&self.shared), Arc::clone(&self.room), Arc::clone(&entry));
         self.shared.spawn(watcher);
         Ok(CatalogHandle(entry))
+    }
+}
+
+impl Catalogs {
+    /// Closes the connection to a database, until it is asked for again.
+    pub(crate) fn vacate(&self, database: &str) {
+        if let Some(entry) = self.entries.lock().unwrap_or_else(PoisonError::into_inner).get(database) {
+            entry.vacated.store(true, Ordering::SeqCst);
+            entry.wake.notify_one();
+        }
     }
 }
 

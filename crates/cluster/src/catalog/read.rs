@@ -72,6 +72,7 @@ async fn read_rows(transaction: &Transaction<'_>) -> Result<Rows, Error> {
         rules: all(transaction, queries::RULES, rule).await?,
         edges: all(transaction, queries::EDGES, edge).await?,
         custom_settings: all(transaction, queries::CUSTOM_SETTINGS, |row| row.try_get(0)).await?,
+        asks_sequences: transaction.query_one(queries::ASKS_SEQUENCES, &[]).await?.try_get(0)?,
     })
 }
 

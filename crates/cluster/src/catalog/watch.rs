@@ -41,7 +41,7 @@ pub(super) async fn watch(shared: Arc<Shared>, room: Arc<Room>, entry: Arc<Entry
     };
     while !watcher.entry.evicted.load(Ordering::SeqCst) {
         let begun = Instant::now();
-        let parked = watcher.look().await;
+        let parked = watcher.entry.vacated.swap(false, Ordering::SeqCst) || watcher.look().await;
         if parked || watcher.is_idle() {
             watcher.park().await;
         } else {

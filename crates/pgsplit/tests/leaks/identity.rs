@@ -44,6 +44,12 @@ fn identity() -> Vec<Case> {
         as_root("RESET SESSION AUTHORIZATION")
             .asks("a", &["SET SESSION AUTHORIZATION r1", "RESET SESSION AUTHORIZATION"])
             .looks_as_root(who),
+        as_root("RESET SESSION AUTHORIZATION ends the role")
+            .asks("a", &["SET ROLE r1", "RESET SESSION AUTHORIZATION"])
+            .looks_as_root(who),
+        as_root("SET SESSION AUTHORIZATION to the same again ends the role")
+            .asks("a", &["SET SESSION AUTHORIZATION app", "SET ROLE r2", "SET SESSION AUTHORIZATION app"])
+            .looks_as_root(who),
         as_root("SET SESSION AUTHORIZATION DEFAULT")
             .asks("a", &["SET SESSION AUTHORIZATION r1", "SET SESSION AUTHORIZATION DEFAULT"])
             .looks_as_root(who),

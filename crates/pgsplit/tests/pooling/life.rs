@@ -4,7 +4,7 @@ use pgsplit_testkit::peer::message::query;
 use pgsplit_testkit::{Account, Cluster};
 
 use crate::Scene;
-use crate::tools::{ON_PRIMARY, client, connections, proxy, run, sample, terminate, until, value};
+use crate::tools::{ON_PRIMARY, client, code, connections, proxy, run, sample, terminate, until, value};
 
 pub(crate) fn scenes() -> Vec<Scene> {
     vec![
@@ -15,6 +15,7 @@ pub(crate) fn scenes() -> Vec<Scene> {
         ("connections that were terminated while idle", terminated),
         ("a connection that is terminated under a client", terminated_in_use),
         ("pool.mode = session", session_mode),
+        ("a database that nobody is connected to is dropped", dropped_database),
     ]
 }
 
@@ -136,4 +137,25 @@ fn session_mode(cluster: &Cluster) {
     assert!(c.rows("SELECT * FROM mine").is_err());
     assert_eq!(value(&mut c, "SHOW work_mem"), "4MB");
     assert!(proxy.client(&Account::APP, "app").is_ok(), "logging in costs no connection");
+}
+
+/// The proxy's own idle connections, and the one that it watches the catalog through, are in nobody's way; a client is.
+fn dropped_database(cluster: &Cluster) {
+    let proxy = proxy(cluster, "");
+    let root = |database: &str| proxy.client(&Account::POSTGRES, database).unwrap();
+    let mut admin = root("postgres");
+    run(&mut admin, &["CREATE DATABASE dropped"]);
+    let mut a = root("dropped");
+    run(&mut a, &["CREATE TABLE t (id int)", "INSERT INTO t VALUES (1)", "SELECT * FROM t"]);
+    drop(a);
+    run(&mut admin, &["ALTER DATABASE dropped RENAME TO renamed"]);
+    let mut a = root("renamed");
+    run(&mut a, &["SELECT * FROM t", "BEGIN", "INSERT INTO t VALUES (2)"]);
+    assert_eq!(code(&admin.query("DROP DATABASE renamed").unwrap()).as_deref(), Some("55006"));
+    run(&mut a, &["COMMIT"]);
+    drop(a);
+    run(
+        &mut admin,
+        &["CREATE DATABASE copied TEMPLATE renamed", "DROP DATABASE renamed", "DROP DATABASE copied"],
+    );
 }

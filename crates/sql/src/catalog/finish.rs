@@ -57,6 +57,7 @@ impl Builder<'_> {
             types: types.map(|row| (&*row.name).into()).collect(),
             tainted: self.tainted(&bad).map(|why| why.into()),
             custom_settings: self.rows.custom_settings.iter().map(|name| (&**name).into()).collect(),
+            asks_sequences: self.rows.asks_sequences,
         }
     }
 

@@ -52,6 +52,7 @@ pub struct Catalog {
     /// Why nothing at all is proved: code that no text names may run anywhere.
     tainted: Option<Arc<str>>,
     custom_settings: Box<[Box<str>]>,
+    asks_sequences: bool,
 }
 
 #[derive(Debug)]
@@ -117,6 +118,7 @@ impl Catalog {
             types: Set::default(),
             tainted: None,
             custom_settings: Box::default(),
+            asks_sequences: false,
         }
     }
 
@@ -129,6 +131,11 @@ impl Catalog {
     /// not show.
     pub fn custom_settings(&self) -> &[Box<str>] {
         &self.custom_settings
+    }
+
+    /// Whether code that the database keeps asks for `currval` or `lastval`.
+    pub fn asks_sequences(&self) -> bool {
+        self.asks_sequences
     }
 
     /// The version that [`Catalog::build`] was given.

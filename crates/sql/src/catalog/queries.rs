@@ -219,3 +219,13 @@ union
 select '*' from source
 where source.text ~ 'set_config\s*\(\s*[^''\s]' or (source.text ~ '\mexecute\M' and source.text ~ '\mset(_config)?\M')
 order by 1";
+
+/// Whether code that the database keeps (functions, defaults, checks, views, rules, policies) asks for `currval` or
+/// `lastval`, which have the oids 1575 and 2559.
+pub const ASKS_SEQUENCES: &str = r"
+select exists (select from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang
+               where p.oid >= 16384 and l.lanname not in ('c', 'internal') and p.prosrc ~* '\m(currval|lastval)\M')
+    or exists (select from pg_catalog.pg_attrdef where adbin::text ~ ':funcid (1575|2559) ')
+    or exists (select from pg_catalog.pg_constraint where conbin::text ~ ':funcid (1575|2559) ')
+    or exists (select from pg_catalog.pg_rewrite where oid >= 16384 and ev_action::text ~ ':funcid (1575|2559) ')
+    or exists (select from pg_catalog.pg_policy where concat(polqual, polwithcheck) ~ ':funcid (1575|2559) ')";

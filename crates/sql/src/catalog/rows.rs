@@ -30,6 +30,8 @@ pub struct Rows {
     pub edges: Vec<EdgeRow>,
     /// From [`super::queries::CUSTOM_SETTINGS`].
     pub custom_settings: Vec<String>,
+    /// From [`super::queries::ASKS_SEQUENCES`].
+    pub asks_sequences: bool,
 }
 
 /// A function, aggregate, window function or procedure of a user or an extension.

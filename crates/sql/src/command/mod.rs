@@ -5,10 +5,12 @@
 //! text was understood; otherwise it is [`Command::Unknown`].
 
 mod cursor;
+mod database;
 mod parse;
 mod set;
 
 pub(crate) use cursor::{Cursor, identifier, string_value, truncated};
+pub use database::vacated;
 pub use parse::parse;
 
 /// A name as PostgreSQL folds it: lower case unless quoted, at most 63 bytes.
