@@ -183,7 +183,12 @@ impl Session {
             return Ok(Fate::Forward);
         };
         let to = front.to;
-        note_names(&mut self.mentioned, &mut self.state, &front.what);
+        // A text that cannot be parsed has run nothing.
+        let unread =
+            fields.sqlstate() == *b"42601" && fields.get(b'P').is_some() && fields.get(b'W').is_none();
+        if !unread {
+            note_names(&mut self.mentioned, &mut self.state, &front.what);
+        }
         let simple = matches!(front.what, What::Query { .. } | What::Function);
         if matches!(to, To::Session | To::Examiner) {
             link.fault = Some(whole_frame(b'E', body));
@@ -262,7 +267,7 @@ impl Session {
         if statement.effects.contains(Effects::SEQUENCE_USE) {
             link.server.sequences = true;
         }
-        self.state.effects |= statement.effects;
+        self.state.leaves(statement);
     }
 }
 

@@ -1,8 +1,9 @@
 //! What a session has that must be there on whatever connection serves it next.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use pgsplit_pool::Params;
 use pgsplit_route::{PinReason, SessionView};
 use pgsplit_sql::command::{Discard, Isolation, SetValue, TransactionModes};
@@ -33,6 +34,8 @@ pub(crate) struct State {
     pub unnamed: Option<Arc<Prepared>>,
     pub names: Names<Prepared>,
     pub portals: Portals,
+    /// Statements prepared by SQL that set nothing as far as their texts show.
+    plain: HashSet<Box<str>, RandomState>,
 }
 
 impl State {
@@ -50,6 +53,7 @@ impl State {
             unnamed: None,
             names: HashMap::default(),
             portals: Portals::default(),
+            plain: HashSet::default(),
         }
     }
 
@@ -115,11 +119,19 @@ impl State {
             Command::Discard(Discard::All) => {
                 self.settings.discard_all();
                 self.names.clear();
+                self.plain.clear();
                 self.unnamed = None;
             }
-            Command::Deallocate(None) => self.names.clear(),
+            Command::Deallocate(None) => {
+                self.names.clear();
+                self.plain.clear();
+            }
             Command::Deallocate(Some(name)) => {
                 self.names.remove(name.as_bytes());
+                self.plain.remove(&**name);
+            }
+            Command::Prepare { name } if statement.effects.contains(Effects::PREPARES_PLAIN) => {
+                self.plain.insert((**name).into());
             }
             Command::Savepoint(name) => self.settings.savepoint(name),
             Command::Release(name) => self.settings.release(name),
@@ -134,6 +146,13 @@ impl State {
             }
             _ => {}
         }
+    }
+
+    /// What a statement that was carried out may have left behind. EXECUTE does what the statement does that it names.
+    pub(crate) fn leaves(&mut self, statement: &Statement) {
+        let plain = matches!(&statement.command, Command::Execute { name } if self.plain.contains(&**name));
+        self.effects |=
+            if plain { statement.effects.without(Effects::SETTING_OPAQUE) } else { statement.effects };
     }
 
     fn set(&mut self, name: &str, value: &SetValue) {

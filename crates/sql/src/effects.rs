@@ -56,7 +56,10 @@ impl Effects {
     /// Nobody else may be connected to a database that it names: [`crate::command::vacated`].
     pub const VACATES: Effects = Effects(1 << 21);
 
-    const NAMES: [(Effects, &'static str); 22] = [
+    /// PREPARE of a statement that sets nothing by calls that its text shows.
+    pub const PREPARES_PLAIN: Effects = Effects(1 << 22);
+
+    const NAMES: [(Effects, &'static str); 23] = [
         (Effects::SETTING, "setting"),
         (Effects::SETTING_OPAQUE, "setting-opaque"),
         (Effects::TEMP_OBJECT, "temp-object"),
@@ -79,6 +82,7 @@ impl Effects {
         (Effects::TX_STATE, "tx-state"),
         (Effects::OTHER_STATE, "other-state"),
         (Effects::VACATES, "vacates"),
+        (Effects::PREPARES_PLAIN, "prepares-plain"),
     ];
 
     /// Whether all effects of `other` are in this set.

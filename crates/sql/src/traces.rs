@@ -18,6 +18,11 @@ pub(crate) const UNKNOWN: Effects = HIDDEN.union(Effects::SETTING_OPAQUE);
 pub(crate) fn effects(part: &Part, catalog: &Catalog, proved: bool) -> Effects {
     let outline = &part.outline;
     let mut effects = of_command(&part.command, outline, catalog);
+    let sets =
+        || called(part, catalog).intersects(Effects::SETTING | Effects::SETTING_OPAQUE | Effects::SEED);
+    if matches!(part.command, Command::Prepare { .. }) && !outline.strange && !sets() {
+        effects |= Effects::PREPARES_PLAIN;
+    }
     // What is below looks at words without their places: an alias with a list of columns seems a call, and may bear the
     // name of a view. The proof is more exact, and whatever it trusts leaves nothing behind.
     if proved || !runs_expressions(&part.command) {
