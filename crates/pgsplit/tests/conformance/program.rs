@@ -1,13 +1,11 @@
 //! A program that takes minutes: its output in a file, a time limit, and a sign of life now and then.
 
 use std::fs::{self, File};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use pgsplit_testkit::wait;
-use rustix::process::{Pid, Signal, kill_process_group};
 
 /// How often something is said of a program that runs.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
@@ -19,11 +17,11 @@ pub(crate) struct Ended {
     pub(crate) time: Duration,
 }
 
-/// Runs a program to its end, with all of its output in `log`. It is killed, with what it has started, when `limit` is
-/// over; that is an ordinary end here, as the tests that it did not get to are missing then.
+/// Runs a program to its end, with all of its output in `log`. It is killed when `limit` is over; that is an ordinary end
+/// here, as the tests that it did not get to are missing then. What it has started ends with the cluster.
 pub(crate) fn run(command: &mut Command, what: &str, limit: Duration, log: &Path) -> Ended {
     let output = File::create(log).unwrap();
-    command.stdout(output.try_clone().unwrap()).stderr(output).stdin(Stdio::null()).process_group(0);
+    command.stdout(output.try_clone().unwrap()).stderr(output).stdin(Stdio::null());
     let (begun, mut said) = (Instant::now(), Instant::now());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{what}: {error}"));
     let status = wait::until(what, limit, || {
@@ -36,9 +34,7 @@ pub(crate) fn run(command: &mut Command, what: &str, limit: Duration, log: &Path
     let time = begun.elapsed();
     let status = status.unwrap_or_else(|error| {
         println!("{error}");
-        if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+        let _ = child.kill();
         child.wait().unwrap()
     });
     Ended { status, output: read(log), time }

@@ -44,9 +44,13 @@ pub(crate) fn sqlalchemy(stage: &Stage) -> Outcomes {
     run(stage, &mut command)
 }
 
+/// pytest, for all tests of a suite; or for those that `CONFORMANCE_TESTS` names, an expression of its option `-k`.
 fn pytest(suite: &Path) -> Command {
     let mut command = program::clean(&home::python().join("bin/python"));
     command.current_dir(suite).args(["-B", "-m", "pytest", "-p", "no:cacheprovider", "-p", "outcomes"]);
+    if let Ok(wanted) = std::env::var("CONFORMANCE_TESTS") {
+        command.args(["-k", &wanted]);
+    }
     command.env("PYTHONPATH", home::repository().join("tests/conformance")).env("PYTHONIOENCODING", "utf-8");
     command
 }

@@ -21,7 +21,7 @@ pub(crate) const LAG: &str = "3s";
 
 /// `CONFORMANCE_SUITES` (names or parts of names, separated by blanks; all by default), `CONFORMANCE_MODE` (`enforce`,
 /// `shadow`: `routing.mode`), `CONFORMANCE_POOL` (`transaction`, `session`: `pool.mode`), `CONFORMANCE_REPLICA` (`well`,
-/// `paused`, `killed`, `lagging`).
+/// `paused`, `killed`, `lagging`). `CONFORMANCE_TESTS` picks tests within the suites in Python, for whoever works on one.
 #[derive(Debug)]
 pub(crate) struct Variation {
     suites: Vec<String>,
