@@ -169,8 +169,10 @@ impl Session {
         } else {
             return;
         };
-        // It outlasts whatever else ties the session now.
-        if is_asked_for(self.state.pin) {
+        // It outlasts whatever else ties the session now. EXECUTE of what SQL has prepared may set anything, too, but that
+        // is found by the question, all but custom names.
+        let executes = pin == PinReason::Setting && self.state.pin == Some(PinReason::Prepared);
+        if is_asked_for(self.state.pin) && !executes {
             self.pin(Some(pin));
         }
     }

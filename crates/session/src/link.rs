@@ -280,6 +280,18 @@ impl Link {
         self.owe(What::Parse { undo }, to);
     }
 
+    /// Makes a statement exist under the client's own name, until the unit has ended. Whatever had the name in this
+    /// transaction may be gone, or another one.
+    pub(crate) fn prepare_as(&mut self, name: &[u8], text: &[u8], types: &[u8]) {
+        build::close_statement(&mut self.out, name);
+        self.owe(What::Close, To::Silent);
+        build::parse(&mut self.out, name, text, types);
+        self.owe(What::Parse { undo: Undo::Nothing }, To::Silent);
+        if !self.litter.iter().any(|known| **known == *name) {
+            self.litter.push(name.into());
+        }
+    }
+
     fn evict(&mut self, id: u64) {
         build::close_statement(&mut self.out, server_name(id).as_bytes());
         self.owe(What::Evict(id), To::Silent);

@@ -134,14 +134,10 @@ impl Session {
                 Command::Execute { name } | Command::Deallocate(Some(name)) => name.as_bytes(),
                 _ => continue,
             };
-            if let Some(prepared) = self.state.names.get(name)
-                && !link.litter.iter().any(|known| **known == *name)
-            {
+            if let Some(prepared) = self.state.names.get(name) {
                 let key = &prepared.statement.key;
-                build::parse(&mut link.out, name, &key.text, &key.types);
-                link.owe(What::Parse { undo: crate::link::Undo::Nothing }, To::Silent);
+                link.prepare_as(name, &key.text, &key.types);
                 link.sync();
-                link.litter.push(name.into());
             }
         }
     }

@@ -211,11 +211,7 @@ impl Session {
 
 /// A name that is taken: the server is made to say so, in its own words and with all that follows from an error.
 fn send_duplicate(link: &mut Link, parse: &Parse<'_>, frame: &Frame<'_>) {
-    if !link.litter.iter().any(|known| **known == *parse.name) {
-        link.out.extend_from_slice(frame.bytes);
-        link.owe(What::Parse { undo: Undo::Nothing }, To::Silent);
-        link.litter.push(parse.name.into());
-    }
+    link.prepare_as(parse.name, parse.text, parse.types);
     link.out.extend_from_slice(frame.bytes);
     link.owe(What::Parse { undo: Undo::Nothing }, To::Client);
 }
