@@ -17,6 +17,7 @@ use crate::link::{To, What};
 use crate::metrics::Metrics;
 use crate::relay::Relayed;
 use crate::session::Session;
+use crate::state::is_passing;
 
 /// After these the server is asked.
 const ASK: Effects = Effects::SETTING_OPAQUE
@@ -345,6 +346,7 @@ impl Found {
         for row in rows {
             let Some([kind, name, value]) = columns(row) else { continue };
             let pin = match &*kind {
+                b"client" | b"session" if is_passing(&name) => continue,
                 b"client" => {
                     found.opened.push((name.to_ascii_lowercase(), value.to_vec()));
                     continue;

@@ -166,8 +166,7 @@ impl State {
 
     fn assign(&mut self, name: &[u8], value: &[u8]) {
         match name {
-            // They belong to the transaction, or are no setting that could be restored.
-            b"transaction_isolation" | b"transaction_read_only" | b"transaction_deferrable" | b"seed" => {}
+            name if is_passing(name) => {}
             b"datestyle" => {
                 let before = self.settings.current().get(name).or_else(|| self.told.get(b"DateStyle"));
                 let whole = date_style(before.unwrap_or_default(), value);
@@ -212,6 +211,12 @@ impl State {
             self.errored = false;
         }
     }
+}
+
+/// Settings that belong to the transaction, or that could not be restored. Servers list them among those of the session
+/// even when the transaction has ended.
+pub(crate) fn is_passing(name: &[u8]) -> bool {
+    matches!(name, b"transaction_isolation" | b"transaction_read_only" | b"transaction_deferrable" | b"seed")
 }
 
 /// DateStyle has two parts, style and order of fields; a value that names only one leaves the other as it was

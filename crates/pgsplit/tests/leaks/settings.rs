@@ -119,6 +119,12 @@ fn transactions() -> Vec<Case> {
             &["SET work_mem = '6MB'", "BEGIN", "SET LOCAL work_mem = '5MB'", "SHOW work_mem", "COMMIT"],
             &seen,
         ),
+        Case::new("SET TRANSACTION in a transaction that is examined")
+            .ask("b", "SET default_transaction_isolation = 'repeatable read'")
+            .asks("a", &["BEGIN", "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"])
+            .asks("a", &["DO $$ BEGIN NULL; END $$", "COMMIT"])
+            .ask("a", "SET default_transaction_isolation = 'repeatable read'")
+            .looks("current_setting('transaction_isolation')"),
         kept(
             "SET LOCAL search_path",
             &["BEGIN", "SET LOCAL search_path = s1", "SELECT * FROM t", "COMMIT"],
