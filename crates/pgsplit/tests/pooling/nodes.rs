@@ -241,7 +241,9 @@ fn primary_away(cluster: &Cluster) {
             let _ = c.send(&query("INSERT INTO counted SELECT 1 FROM pg_sleep(30)"));
             c.read_to_end().unwrap()
         });
-        until("it runs", || sample(&proxy, "pgsplit_client_connections", &[("state", "active")]) == 1.0);
+        // The server says so: to pgsplit a statement is active before its first byte is sent.
+        let running_there = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+        until("it runs", || cluster.primary().sql("app", running_there).unwrap() == "1");
         cluster.primary().kill9().unwrap();
         let told = running.join().unwrap();
         let codes: Vec<_> = told.iter().filter_map(|m| m.field(b'C')).collect();
