@@ -44,13 +44,6 @@ impl Deref for Control {
     }
 }
 
-impl Control {
-    /// For transactions, which need the client exclusively.
-    pub(crate) fn client_mut(&mut self) -> &mut Client {
-        &mut self.client
-    }
-}
-
 impl Connector {
     pub(crate) fn new(settings: &Settings) -> Self {
         let (tls, mode) = Tls::new(&settings.tls);

@@ -171,8 +171,24 @@ impl CatalogSource for Watched {
         self.0.is_stale()
     }
 
-    fn outdated(&self) {
-        self.0.outdated();
+    fn outdated(&self) -> u64 {
+        self.0.outdated()
+    }
+
+    fn suspect(&self) -> u64 {
+        self.0.suspect()
+    }
+
+    fn mark(&self) -> u64 {
+        self.0.mark()
+    }
+
+    fn is_settled(&self, mark: u64) -> bool {
+        self.0.is_settled(mark)
+    }
+
+    fn settled(&self, mark: u64) -> Later<'_, ()> {
+        Box::pin(self.0.settled(mark))
     }
 
     fn fresh(&self) -> Later<'_, Arc<Catalog>> {
@@ -193,7 +209,25 @@ impl CatalogSource for Unwatched {
         false
     }
 
-    fn outdated(&self) {}
+    fn outdated(&self) -> u64 {
+        0
+    }
+
+    fn suspect(&self) -> u64 {
+        0
+    }
+
+    fn mark(&self) -> u64 {
+        0
+    }
+
+    fn is_settled(&self, _mark: u64) -> bool {
+        true
+    }
+
+    fn settled(&self, _mark: u64) -> Later<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 
     fn fresh(&self) -> Later<'_, Arc<Catalog>> {
         Box::pin(std::future::ready(self.0.clone()))

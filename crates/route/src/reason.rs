@@ -28,6 +28,8 @@ pub enum PinReason {
     Seed,
     /// Server-side code that may have left state that could not be examined.
     Opaque,
+    /// The catalog was changed, and its facts are not read again yet.
+    Ddl,
     /// A base backup, a temporary replication slot or another thing that ends only with the connection.
     Other,
     /// `pool.mode = "session"`.
@@ -38,7 +40,7 @@ pub enum PinReason {
 
 impl PinReason {
     /// All reasons, for counters made in advance.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::TemporaryObject,
         Self::HoldCursor,
         Self::AdvisoryLock,
@@ -49,6 +51,7 @@ impl PinReason {
         Self::Sequence,
         Self::Seed,
         Self::Opaque,
+        Self::Ddl,
         Self::Other,
         Self::SessionMode,
         Self::Replication,
@@ -68,6 +71,7 @@ impl PinReason {
             Self::Sequence => "sequence",
             Self::Seed => "seed",
             Self::Opaque => "opaque",
+            Self::Ddl => "ddl",
             Self::Other => "other-state",
             Self::SessionMode => "session-mode",
             Self::Replication => "replication",

@@ -50,8 +50,21 @@ pub trait CatalogSource: fmt::Debug + Send + Sync {
     /// A change of the catalog has been seen since they were read.
     fn is_stale(&self) -> bool;
 
-    /// Says that a change of the catalog may have been committed.
-    fn outdated(&self);
+    /// Says that a change of the catalog was committed: whoever decides next waits for [`CatalogSource::fresh`]. Returns
+    /// its mark.
+    fn outdated(&self) -> u64;
+
+    /// Says that code which the text does not show may have changed the catalog. Only who asks for this mark waits.
+    fn suspect(&self) -> u64;
+
+    /// The newest mark.
+    fn mark(&self) -> u64;
+
+    /// The facts were read after that mark was given, or cannot be.
+    fn is_settled(&self, mark: u64) -> bool;
+
+    /// Waits for [`CatalogSource::is_settled`], without hurry.
+    fn settled(&self, mark: u64) -> Later<'_, ()>;
 
     /// Facts that were read after the last change, or facts that prove nothing when they cannot be had in time.
     fn fresh(&self) -> Later<'_, Arc<Catalog>>;

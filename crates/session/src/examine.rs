@@ -102,6 +102,13 @@ impl Session {
             });
             self.pin(kept);
         }
+        if self.holds_for_catalog(effects) {
+            if restores || !litter.is_empty() {
+                self.settle_quietly().await?;
+            }
+            self.handle.set_running(None);
+            return Ok(());
+        }
         let pinned = self.state.pin.is_some();
         if self.stays_pinned() {
             // Asked once the pin ends, so that what hidden code has set is known to whom the connection goes next.
@@ -126,6 +133,41 @@ impl Session {
         }
         self.release();
         Ok(())
+    }
+
+    /// Whether the connection stays with the session until the catalog is read again, which a change of it has outdated:
+    /// only then it is known what hidden code may have set. A migration runs from statement to statement meanwhile.
+    fn holds_for_catalog(&mut self, effects: Effects) -> bool {
+        let Some(link) = self.link.as_mut().filter(|link| !link.replica) else { return false };
+        if self.unsettled == 0 && effects.contains(Effects::OPAQUE) && self.catalog.is_stale() {
+            self.unsettled = self.catalog.mark();
+        }
+        if self.unsettled == 0 || !is_asked_for(self.state.pin) {
+            return false;
+        }
+        if self.catalog.is_settled(self.unsettled) {
+            self.unsettled = 0;
+            if self.state.pin == Some(PinReason::Ddl) {
+                self.pin(None);
+            }
+            return false;
+        }
+        // What runs meanwhile is judged by the old facts.
+        link.server.sequences = true;
+        // Reported already.
+        let reported = Effects::DDL | Effects::MAYBE_DDL;
+        self.state.effects |= effects.without(reported) | Effects::OPAQUE;
+        if self.state.pin.is_none() {
+            self.pin(Some(PinReason::Ddl));
+        }
+        true
+    }
+
+    /// The mark of the catalog that an idle session waits for before it gives its connection back.
+    pub(crate) fn awaited_mark(&self) -> Option<u64> {
+        let link = self.link.as_ref().filter(|link| link.is_quiet() && !link.copy_in && !self.open)?;
+        (self.unsettled != 0 && link.status == Status::Idle && is_asked_for(self.state.pin))
+            .then_some(self.unsettled)
     }
 
     /// A RESET goes back to what the connection was opened with: where that is not what the session began with, the
@@ -200,7 +242,8 @@ impl Session {
 
     /// Whether there are functions that set what their sources do not name: they may have set anything.
     fn functions_set_anything(&self) -> bool {
-        self.catalog.load().custom_settings().iter().any(|name| &**name == "*")
+        let catalog = self.catalog.load();
+        !catalog.is_known() || catalog.custom_settings().iter().any(|name| &**name == "*")
     }
 
     /// Whether the session stays tied to its connection whatever an examination finds.
@@ -327,6 +370,7 @@ fn is_asked_for(pin: Option<PinReason>) -> bool {
                 | PinReason::Listen
                 | PinReason::Prepared
                 | PinReason::Opaque
+                | PinReason::Ddl
         ),
     }
 }

@@ -353,6 +353,8 @@ impl Guest {
             open: false,
             skipping: false,
             discarded: false,
+            unsettled: 0,
+            suspected: 0,
             fatal: false,
             mentioned: Vec::new(),
             random: rand::random::<u32>() | 1,

@@ -163,8 +163,10 @@ impl Session {
     pub(crate) fn client_ready(&mut self, link: &mut Link, status: Status) {
         self.state.ready(status);
         if status == Status::Idle {
-            if self.state.effects.intersects(Effects::DDL | Effects::MAYBE_DDL) {
-                self.catalog.outdated();
+            if self.state.effects.contains(Effects::DDL) {
+                self.unsettled = self.catalog.outdated();
+            } else if self.state.effects.contains(Effects::MAYBE_DDL) {
+                self.suspected = self.catalog.suspect();
             }
             link.server.set_applied(self.state.settings.current());
         }

@@ -40,6 +40,11 @@ pub(crate) struct Session {
     pub discarded: bool,
     /// A server's FATAL was passed on: the session ends with it.
     pub fatal: bool,
+    /// The mark of a change of the catalog, 0 for none: until it is known, the connection is not examined and not given
+    /// back.
+    pub unsettled: u64,
+    /// The mark of what hidden code may have changed in the catalog: the session's next decision waits for it.
+    pub suspected: u64,
     /// Names in texts whose code runs out of sight, for the next examination.
     pub mentioned: Vec<Box<[u8]>>,
     pub random: u32,

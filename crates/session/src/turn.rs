@@ -148,6 +148,8 @@ impl Session {
 
     /// Waits for the client, and for what the held connection says meanwhile.
     async fn listen(&mut self, idle: bool) -> Result<(), End> {
+        let catalog = Arc::clone(&self.catalog);
+        let mut settled = self.awaited_mark().map(|mark| catalog.settled(mark));
         let relayed = poll_fn(|cx| {
             if idle && self.handle.poll_closing(cx).is_ready() {
                 return Poll::Ready(Err(End::from(PgError::fatal(
@@ -155,12 +157,15 @@ impl Session {
                     "terminating connection due to administrator command",
                 ))));
             }
-            self.poll_relay(cx, true)
+            match (self.poll_relay(cx, true), &mut settled) {
+                (Poll::Pending, Some(settled)) => settled.as_mut().poll(cx).map(|()| Ok(Relayed::Answered)),
+                (polled, _) => polled,
+            }
         })
         .await?;
         match relayed {
             Relayed::Broken(why) => Err(self.lost(&why)),
-            // An asynchronous message was passed on, or the last answer that was owed.
+            // The catalog is known again, an asynchronous message was passed on, or the last answer that was owed.
             Relayed::Answered => self.clean_up().await,
             Relayed::Client => Ok(()),
         }
@@ -168,7 +173,8 @@ impl Session {
 
     /// The facts of the catalog; waited for when a change of it has just been seen and something is to be decided.
     pub(crate) async fn facts_of_catalog(&self) -> Arc<Catalog> {
-        if self.link.is_none() && self.catalog.is_stale() {
+        let behind = || self.catalog.is_stale() || !self.catalog.is_settled(self.suspected);
+        if self.link.is_none() && behind() {
             self.catalog.fresh().await
         } else {
             self.catalog.load()

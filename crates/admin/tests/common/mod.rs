@@ -52,7 +52,25 @@ impl CatalogSource for Nobody {
         false
     }
 
-    fn outdated(&self) {}
+    fn outdated(&self) -> u64 {
+        0
+    }
+
+    fn suspect(&self) -> u64 {
+        0
+    }
+
+    fn mark(&self) -> u64 {
+        0
+    }
+
+    fn is_settled(&self, _mark: u64) -> bool {
+        true
+    }
+
+    fn settled(&self, _mark: u64) -> Later<'_, ()> {
+        Box::pin(async {})
+    }
 
     fn fresh(&self) -> Later<'_, Arc<Catalog>> {
         Box::pin(async { self.load() })

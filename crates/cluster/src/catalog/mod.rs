@@ -1,7 +1,8 @@
 //! The catalogs of the databases in use: read on the primary, published whole, read again when they have changed.
 //!
 //! A change made through this proxy is reported by the data path ([`CatalogHandle::outdated`]) and waited for
-//! ([`CatalogHandle::fresh`]). One made past it is found by a checksum every `catalog_interval`, or less often where
+//! ([`CatalogHandle::fresh`]); while nobody waits, reads take a small part of the time. One made past it, or by code that
+//! a statement's text does not show, is found by a checksum every `catalog_interval`, or less often where
 //! that would cost a server more than one fiftieth of a core. For that long, and for the time of a read, statements are
 //! judged by the older catalog.
 
@@ -9,7 +10,7 @@ mod read;
 mod watch;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -35,9 +36,13 @@ struct Entry {
     database: String,
     current: ArcSwap<Catalog>,
     unknown: Arc<Catalog>,
-    /// Counts reports of changes. A read covers those made before it began.
+    /// Counts reports of changes and of what may have been one. A read covers those made before it began.
     marks: AtomicU64,
+    /// The newest mark that every decision waits for.
+    required: AtomicU64,
     covered: AtomicU64,
+    /// How many wait for a read now, so that it is not put off.
+    waiting: AtomicUsize,
     progress: published::Sender<Progress>,
     /// Asked for since the watcher looked last.
     used: AtomicBool,
@@ -63,29 +68,61 @@ impl CatalogHandle {
         self.0.current.load_full()
     }
 
-    /// A change may have been committed that the published catalog does not have.
+    /// A change was reported that the published catalog does not have.
     #[must_use]
     pub fn is_stale(&self) -> bool {
         self.0.touch();
-        self.0.marks.load(Ordering::Acquire) > self.0.covered.load(Ordering::Acquire)
+        self.0.required.load(Ordering::Acquire) > self.0.covered.load(Ordering::Acquire)
     }
 
-    /// A statement that may have changed the catalog was acknowledged. Reads that have begun do not count any more.
-    pub fn outdated(&self) {
-        self.0.marks.fetch_add(1, Ordering::AcqRel);
+    /// A statement that changes the catalog was acknowledged: reads that have begun do not count any more, and whoever
+    /// decides next waits for one. Returns the mark to ask [`CatalogHandle::is_settled`] with.
+    #[must_use]
+    pub fn outdated(&self) -> u64 {
+        let mark = self.suspect();
+        self.0.required.fetch_max(mark, Ordering::AcqRel);
+        mark
+    }
+
+    /// Code that the text does not show may have changed the catalog: it is read soon, and only who asks for this mark
+    /// waits.
+    #[must_use]
+    pub fn suspect(&self) -> u64 {
+        let mark = self.0.marks.fetch_add(1, Ordering::AcqRel) + 1;
         self.0.used.store(true, Ordering::SeqCst);
         self.0.wake.notify_one();
+        mark
+    }
+
+    /// The newest mark.
+    #[must_use]
+    pub fn mark(&self) -> u64 {
+        self.0.marks.load(Ordering::Acquire)
+    }
+
+    /// Whether the catalog has been read since that mark, or the attempt has failed.
+    #[must_use]
+    pub fn is_settled(&self, mark: u64) -> bool {
+        self.0.covered.load(Ordering::Acquire) >= mark || self.0.progress.borrow().failed >= mark
+    }
+
+    /// Waits for [`CatalogHandle::is_settled`], without hurry.
+    pub async fn settled(&self, mark: u64) {
+        let mut progress = self.0.progress.subscribe();
+        // It fails only without a sender, which is here.
+        let _ = progress.wait_for(|progress| progress.covered >= mark || progress.failed >= mark).await;
     }
 
     /// A catalog that has every change reported so far; [`Catalog::unknown`] when it cannot be had before the
     /// deadline or at all, so that everything goes to the primary.
     pub async fn fresh(&self, deadline: Instant) -> Arc<Catalog> {
         self.0.touch();
-        let mark = self.0.marks.load(Ordering::Acquire);
+        let mark = self.mark();
         if self.0.covered.load(Ordering::Acquire) >= mark {
             return self.0.current.load_full();
         }
         let mut progress = self.0.progress.subscribe();
+        let _hurry = Hurry::new(&self.0);
         let done = progress.wait_for(|progress| progress.covered >= mark || progress.failed >= mark);
         match timeout_at(deadline, done).await {
             Ok(Ok(progress)) if progress.covered >= mark => self.0.current.load_full(),
@@ -100,6 +137,23 @@ impl CatalogHandle {
     }
 }
 
+/// Somebody waits for a read.
+struct Hurry<'a>(&'a Entry);
+
+impl<'a> Hurry<'a> {
+    fn new(entry: &'a Entry) -> Self {
+        entry.waiting.fetch_add(1, Ordering::SeqCst);
+        entry.wake.notify_one();
+        Self(entry)
+    }
+}
+
+impl Drop for Hurry<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl Entry {
     fn new(database: &str) -> Self {
         let unknown = Arc::new(Catalog::unknown());
@@ -109,6 +163,8 @@ impl Entry {
             unknown,
             // Nothing read yet is the same as a change that was not read.
             marks: AtomicU64::new(1),
+            required: AtomicU64::new(1),
+            waiting: AtomicUsize::new(0),
             covered: AtomicU64::new(0),
             progress: published::Sender::new(Progress::default()),
             used: AtomicBool::new(true),

@@ -4,9 +4,11 @@ use pgsplit_sql::catalog::{
     AggregateRow, CastRow, EdgeRow, FunctionRow, OperatorRow, RelationRow, Rows, RuleRow, SupportRow,
     TreeRow, TriggerRow, TypeRow, queries,
 };
-use tokio_postgres::{Client, IsolationLevel, Row, Transaction};
+use tokio_postgres::{Client, Row, Statement};
 
 use crate::error::Error;
+
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
 /// Stands for all rows that the catalog is made of.
 pub(super) type Checksum = String;
@@ -44,47 +46,128 @@ item (kind, id, sub, transaction) AS (
 )
 SELECT coalesce(sum(hashint8extended((id::int8 << 32) + transaction::text::int8, kind + 32 * sub)), 0)::text FROM item";
 
-/// The rows and their checksum, unless that is `known`.
-pub(super) async fn read(
-    client: &mut Client,
-    known: Option<&Checksum>,
-) -> Result<Option<(Checksum, Rows)>, Error> {
-    let begin = client.build_transaction().read_only(true).isolation_level(IsolationLevel::RepeatableRead);
-    let transaction = begin.start().await?;
-    let checksum: Checksum = transaction.query_one(CHECKSUM, &[]).await?.try_get(0)?;
-    let found =
-        if known == Some(&checksum) { None } else { Some((checksum, read_rows(&transaction).await?)) };
-    transaction.commit().await?;
-    Ok(found)
-}
+/// All questions in the order in which they are asked: the checksum, then one for each kind of row, and the last.
+const QUESTIONS: [&str; 14] = [
+    CHECKSUM,
+    queries::FUNCTIONS,
+    queries::RELATIONS,
+    queries::TREES,
+    queries::OPERATORS,
+    queries::CASTS,
+    queries::TYPES,
+    queries::OPERATOR_CLASSES,
+    queries::AGGREGATES,
+    queries::TRIGGERS,
+    queries::RULES,
+    queries::EDGES,
+    queries::CUSTOM_SETTINGS,
+    queries::ASKS_SEQUENCES,
+];
 
-async fn read_rows(transaction: &Transaction<'_>) -> Result<Rows, Error> {
-    Ok(Rows {
-        functions: all(transaction, queries::FUNCTIONS, function).await?,
-        relations: all(transaction, queries::RELATIONS, relation).await?,
-        trees: all(transaction, queries::TREES, tree).await?,
-        operators: all(transaction, queries::OPERATORS, operator).await?,
-        casts: all(transaction, queries::CASTS, cast).await?,
-        types: all(transaction, queries::TYPES, kind).await?,
-        operator_classes: all(transaction, queries::OPERATOR_CLASSES, support).await?,
-        aggregates: all(transaction, queries::AGGREGATES, aggregate).await?,
-        triggers: all(transaction, queries::TRIGGERS, trigger).await?,
-        rules: all(transaction, queries::RULES, rule).await?,
-        edges: all(transaction, queries::EDGES, edge).await?,
-        custom_settings: all(transaction, queries::CUSTOM_SETTINGS, |row| row.try_get(0)).await?,
-        asks_sequences: transaction.query_one(queries::ASKS_SEQUENCES, &[]).await?.try_get(0)?,
-    })
+/// The questions, prepared on one connection: planning them takes longer than running them, and a migration makes the
+/// catalog be read again and again.
+pub(super) struct Questions([Statement; QUESTIONS.len()]);
+
+impl Questions {
+    pub(super) async fn prepare(client: &Client) -> Result<Self, Error> {
+        let mut prepared = Vec::with_capacity(QUESTIONS.len());
+        for text in QUESTIONS {
+            prepared.push(client.prepare(text).await?);
+        }
+        let prepared = prepared.try_into().map_err(|_| Error::Answer("a question is missing".into()))?;
+        Ok(Self(prepared))
+    }
+
+    /// The rows and their checksum, unless that is `known`. A failure leaves the connection in a transaction.
+    pub(super) async fn ask(
+        &self,
+        client: &Client,
+        known: Option<&Checksum>,
+    ) -> Result<Option<(Checksum, Rows)>, Error> {
+        let [checksum, ..] = &self.0;
+        // Sent together, answered in this order.
+        let (_, row) =
+            tokio::try_join!(client.batch_execute(BEGIN), client.query_one(checksum, &[]))?;
+        let checksum: Checksum = row.try_get(0)?;
+        if known == Some(&checksum) {
+            client.batch_execute("COMMIT").await?;
+            return Ok(None);
+        }
+        let rows = self.rows(client).await?;
+        Ok(Some((checksum, rows)))
+    }
+
+    async fn rows(&self, client: &Client) -> Result<Rows, Error> {
+        let [
+            _,
+            functions,
+            relations,
+            trees,
+            operators,
+            casts,
+            types,
+            classes,
+            aggregates,
+            triggers,
+            rules,
+            edges,
+            custom,
+            asks,
+        ] = &self.0;
+        let asks = async { client.query_one(asks, &[]).await?.try_get(0) };
+        let (
+            functions,
+            relations,
+            trees,
+            operators,
+            casts,
+            types,
+            operator_classes,
+            aggregates,
+            triggers,
+            rules,
+            edges,
+            custom_settings,
+            asks_sequences,
+            (),
+        ) = tokio::try_join!(
+            all(client, functions, function),
+            all(client, relations, relation),
+            all(client, trees, tree),
+            all(client, operators, operator),
+            all(client, casts, cast),
+            all(client, types, kind),
+            all(client, classes, support),
+            all(client, aggregates, aggregate),
+            all(client, triggers, trigger),
+            all(client, rules, rule),
+            all(client, edges, edge),
+            all(client, custom, |row| row.try_get(0)),
+            asks,
+            client.batch_execute("COMMIT"),
+        )?;
+        Ok(Rows {
+            functions,
+            relations,
+            trees,
+            operators,
+            casts,
+            types,
+            operator_classes,
+            aggregates,
+            triggers,
+            rules,
+            edges,
+            custom_settings,
+            asks_sequences,
+        })
+    }
 }
 
 type Read<T> = Result<T, tokio_postgres::Error>;
 
-async fn all<T>(
-    transaction: &Transaction<'_>,
-    query: &str,
-    read: impl Fn(&Row) -> Read<T>,
-) -> Result<Vec<T>, Error> {
-    let rows = transaction.query(query, &[]).await?;
-    Ok(rows.iter().map(read).collect::<Read<_>>()?)
+async fn all<T>(client: &Client, question: &Statement, read: impl Fn(&Row) -> Read<T>) -> Read<Vec<T>> {
+    client.query(question, &[]).await?.iter().map(read).collect()
 }
 
 /// Reads the columns in the order in which the fields are named.

@@ -10,7 +10,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_postgres::error::SqlState;
 
-use super::{Entry, Room, read};
+use super::read::{Checksum, Questions};
+use super::{Entry, Room};
 use crate::cluster::{Primary, Shared};
 use crate::connect::Control;
 use crate::error::Error;
@@ -18,6 +19,8 @@ use crate::sql::identifier;
 
 /// Reads that fail are not repeated at every report of a change.
 const SHORTEST_GAP: Duration = Duration::from_millis(50);
+/// While nobody waits for a read, the next one begins so many times later as the last one took.
+const UNHURRIED: u32 = 4;
 /// Looking for changes takes at most one part in so many of a server's core, however large the catalog.
 const SHARE: u32 = 50;
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -57,7 +60,7 @@ struct Watcher {
     primary: tokio::sync::watch::Receiver<Primary>,
     link: Option<Link>,
     /// Of the catalog that is published; none while that is the unknown one.
-    checksum: Option<read::Checksum>,
+    checksum: Option<Checksum>,
     version: u64,
     /// How long it takes to see that nothing has changed.
     cost: Duration,
@@ -70,6 +73,7 @@ struct Watcher {
 /// A connection to the database on the primary of one generation.
 struct Link {
     control: Control,
+    questions: Questions,
     generation: u64,
     _permit: OwnedSemaphorePermit,
     kept: bool,
@@ -113,9 +117,9 @@ impl Watcher {
     }
 
     async fn refresh(&mut self) -> Result<(), Error> {
-        let mut link = self.link().await?;
+        let link = self.link().await?;
         let begun = Instant::now();
-        let found = read::read(link.control.client_mut(), self.checksum.as_ref()).await?;
+        let found = link.questions.ask(&link.control, self.checksum.as_ref()).await?;
         if link.kept {
             self.link = Some(link);
         }
@@ -146,7 +150,8 @@ impl Watcher {
         let node = primary.node.ok_or(Error::NoServer)?;
         let (permit, kept) = self.room.enter().await?;
         let control = self.connect(node).await?;
-        Ok(Link { control, generation: primary.generation, _permit: permit, kept })
+        let questions = Questions::prepare(&control).await?;
+        Ok(Link { control, questions, generation: primary.generation, _permit: permit, kept })
     }
 
     async fn connect(&self, node: NodeId) -> Result<Control, Error> {
@@ -186,16 +191,15 @@ impl Watcher {
     /// Until the next look is due, or somebody reports a change, or there is another primary.
     async fn pause(&mut self, begun: Instant) {
         self.primary.mark_unchanged();
+        let (ended, took) = (Instant::now(), begun.elapsed());
+        let in_trouble = self.complaint.is_some();
+        let gap = if in_trouble { SHORTEST_GAP } else { took.saturating_mul(UNHURRIED) };
         let dearest = self.cost.saturating_mul(SHARE).min(LONGEST_PAUSE);
         tokio::select! {
             () = sleep_until(begun + self.shared.settings.catalog_interval.max(dearest)) => {}
-            () = self.entry.wake.notified() => sleep_until(self.earliest(begun)).await,
+            () = reported(&self.entry, ended + gap, in_trouble) => {}
             _ = self.primary.changed() => {}
         }
-    }
-
-    fn earliest(&self, begun: Instant) -> Instant {
-        if self.complaint.is_some() { begun + SHORTEST_GAP } else { begun }
     }
 
     fn is_idle(&mut self) -> bool {
@@ -209,7 +213,8 @@ impl Watcher {
     async fn park(&mut self) {
         self.link = None;
         self.publish_unknown();
-        self.entry.marks.fetch_add(1, Ordering::AcqRel);
+        let mark = self.entry.marks.fetch_add(1, Ordering::AcqRel) + 1;
+        self.entry.required.fetch_max(mark, Ordering::AcqRel);
         self.entry.used.store(false, Ordering::SeqCst);
         self.entry.parked.store(true, Ordering::SeqCst);
         while !self.entry.used.load(Ordering::SeqCst) && !self.entry.evicted.load(Ordering::SeqCst) {
@@ -217,6 +222,18 @@ impl Watcher {
         }
         self.entry.parked.store(false, Ordering::SeqCst);
         self.used = Instant::now();
+    }
+}
+
+/// Until a look is due because of a report: at `earliest`, or at once when somebody waits for it and the last one has not
+/// failed.
+async fn reported(entry: &Entry, earliest: Instant, in_trouble: bool) {
+    entry.wake.notified().await;
+    while in_trouble || entry.waiting.load(Ordering::SeqCst) == 0 {
+        tokio::select! {
+            () = sleep_until(earliest) => break,
+            () = entry.wake.notified() => {}
+        }
     }
 }
 
