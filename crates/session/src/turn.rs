@@ -174,11 +174,7 @@ impl Session {
     /// The facts of the catalog; waited for when a change of it has just been seen and something is to be decided.
     pub(crate) async fn facts_of_catalog(&self) -> Arc<Catalog> {
         let behind = || self.catalog.is_stale() || !self.catalog.is_settled(self.suspected);
-        if self.link.is_none() && behind() {
-            self.catalog.fresh().await
-        } else {
-            self.catalog.load()
-        }
+        if self.link.is_none() && behind() { self.catalog.fresh().await } else { self.catalog.load() }
     }
 
     /// Decides, takes a connection, sends, and relays until the unit is answered; runs it again elsewhere where that

@@ -86,8 +86,7 @@ impl Questions {
     ) -> Result<Option<(Checksum, Rows)>, Error> {
         let [checksum, ..] = &self.0;
         // Sent together, answered in this order.
-        let (_, row) =
-            tokio::try_join!(client.batch_execute(BEGIN), client.query_one(checksum, &[]))?;
+        let (_, row) = tokio::try_join!(client.batch_execute(BEGIN), client.query_one(checksum, &[]))?;
         let checksum: Checksum = row.try_get(0)?;
         if known == Some(&checksum) {
             client.batch_execute("COMMIT").await?;

@@ -112,7 +112,7 @@ impl World {
         words.collect::<Vec<_>>().join(", ")
     }
 
-    /// Waits until the replicas have replayed everything.
+    /// Waits until the replicas have replayed everything, and until the catalog is known again that a statement changed.
     pub(crate) fn catch_up(&mut self, side: Side) {
         if side == Side::Direct {
             return;
@@ -123,6 +123,10 @@ impl World {
             let reached = || Ok((single(replica, &question) == "t").then_some(()));
             wait::until("replay", wait::LIMIT, reached).unwrap();
         }
+        let held = [("reason", "ddl")];
+        let samples = || self.proxy.metrics().unwrap();
+        let settled = || Ok((samples().sum("pgsplit_pinned_sessions", &held) == 0.0).then_some(()));
+        wait::until("the catalog to be read", wait::LIMIT, settled).unwrap();
     }
 
     /// What is still held or open when both clients are gone.
