@@ -5,7 +5,7 @@ TEST_LIMIT ?= 25m
 CONFORMANCE_LIMIT ?= 120m
 export RUST_TEST_THREADS ?= 2
 
-.PHONY: help demo test soak conformance conformance-quick bench setup
+.PHONY: help demo test soak conformance conformance-quick bench marketplace setup
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile | expand -t 24
@@ -39,6 +39,9 @@ conformance = if [ -t 0 ]; then foreground=--foreground; fi; \
 bench: setup ## CPU per query beside PgBouncer (ARGS="-r 5 -t 10")
 	@scripts/setup pgbouncer strace
 	benches/run $(ARGS)
+
+marketplace: setup ## the scaling plan's marketplace as a load, and who served what (ARGS="-T 60 -c 32")
+	benches/marketplace/run $(ARGS)
 
 setup: ## installs what is missing: PostgreSQL, a C compiler, Python, Node.js
 	@scripts/setup
