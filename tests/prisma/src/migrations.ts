@@ -5,6 +5,7 @@
 //     tsx src/migrations.ts diff URL      the DDL from nothing to schema.prisma; the database only tells its version
 
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { bindMigrationAwareSqlAdapterFactory } from '@prisma/driver-adapter-utils'
@@ -15,9 +16,13 @@ const schema = fileURLToPath(new URL('../prisma/schema.prisma', import.meta.url)
 const filters = { externalTables: [], externalEnums: [] }
 
 async function engine(url: string): Promise<wasm.SchemaEngine> {
-  const module = new URL('schema_engine_bg.wasm', import.meta.resolve('@prisma/schema-engine-wasm'))
+  const module = createRequire(import.meta.url)
+    .resolve('@prisma/schema-engine-wasm')
+    .replace(/\.js$/, '_bg.wasm')
   const { instance } = await WebAssembly.instantiate(readFileSync(module), { './schema_engine_bg.js': wasm as any })
   wasm.__wbg_set_wasm(instance.exports)
+  // Where the engine puts its last words.
+  ;(globalThis as any).PRISMA_WASM_PANIC_REGISTRY = { set_message: console.error }
   ;(instance.exports as any).__wbindgen_start()
   // One connection, as the engine's advisory lock belongs to it.
   const config = { connectionString: url, max: 1 }
