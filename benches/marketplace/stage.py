@@ -36,6 +36,11 @@ class Place:
     binaries: str = ""
     nodes: tuple = ()  # (name, port), the primary first
     superuser: str = ""
+    config: Path | None = None  # of a pgsplit of our own
+    process: int = 0
+
+    def uri(self):
+        return f"postgresql://{self.user}:{self.password}@{self.host}:{self.port}/{self.database}"
 
     def program(self, name):
         return f"{self.binaries}{name}" if self.binaries else shutil.which(name) or name
@@ -148,6 +153,7 @@ def proxy(asked, place, password, target, stack):
     with log.open("w") as output:
         command = [asked.pgsplit or target / "release/pgsplit", "run", "-c", config]
         child = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+    place.config, place.process = config, child.pid
     stack.callback(end, child, lambda: child.send_signal(signal.SIGTERM))
     until = time.monotonic() + LIMIT
     while True:
