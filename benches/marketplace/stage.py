@@ -1,5 +1,7 @@
 """Where it runs: a cluster and a pgsplit of its own, or a pgsplit that runs already."""
 
+from __future__ import annotations
+
 import os
 import re
 import shutil
