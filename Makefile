@@ -5,7 +5,7 @@ TEST_LIMIT ?= 25m
 CONFORMANCE_LIMIT ?= 120m
 export RUST_TEST_THREADS ?= 2
 
-.PHONY: help demo test soak conformance conformance-quick bench setup
+.PHONY: help demo test soak conformance conformance-quick bench marketplace prisma setup
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile | expand -t 24
@@ -39,6 +39,14 @@ conformance = if [ -t 0 ]; then foreground=--foreground; fi; \
 bench: setup ## CPU per query beside PgBouncer (ARGS="-r 5 -t 10")
 	@scripts/setup pgbouncer strace
 	benches/run $(ARGS)
+
+prisma: setup ## a real Prisma application: its flows directly and through pgsplit give the same
+	@scripts/drivers-setup prisma
+	@if [ -t 0 ]; then foreground=--foreground; fi; DRIVERS=Prisma \
+	timeout $$foreground --kill-after=20s $(TEST_LIMIT) cargo test --locked -p pgsplit --test drivers -- --nocapture
+
+marketplace: setup ## the scaling plan's marketplace as a load, and who served what (ARGS="-T 60 -c 32")
+	benches/marketplace/run $(ARGS)
 
 setup: ## installs what is missing: PostgreSQL, a C compiler, Python, Node.js
 	@scripts/setup

@@ -1,4 +1,4 @@
-//! psycopg, asyncpg, node-postgres, tokio-postgres, psql and pgbench see one PostgreSQL server.
+//! psycopg, asyncpg, node-postgres, Prisma, tokio-postgres, psql and pgbench see one PostgreSQL server.
 //!
 //! Each script of the usual things is run on a direct connection to the primary and through pgsplit, in a database of
 //! its own each time, and what it prints must be the same. The scripts of drivers in other languages are in
@@ -12,6 +12,8 @@
 mod compare;
 #[path = "drivers/pgbench.rs"]
 mod pgbench;
+#[path = "drivers/prisma.rs"]
+mod prisma;
 #[path = "drivers/psql.rs"]
 mod psql;
 #[path = "drivers/rust/mod.rs"]
@@ -32,11 +34,12 @@ const KNOWN: &[(&str, &str)] = &[];
 
 type Part = (&'static str, fn(&Stage));
 
-const PARTS: [Part; 16] = [
+const PARTS: [Part; 17] = [
     ("psycopg statements", |stage| scripts::python(stage, "psycopg_statements.py")),
     ("psycopg sessions", |stage| scripts::python(stage, "psycopg_sessions.py")),
     ("asyncpg", |stage| scripts::python(stage, "asyncpg_all.py")),
     ("node-postgres", |stage| scripts::node(stage, "pg_all.js")),
+    ("Prisma", prisma::marketplace),
     ("tokio-postgres statements", |stage| rust::compare(stage, "statements", rust::statements)),
     ("tokio-postgres sessions", |stage| rust::compare(stage, "sessions", rust::sessions)),
     ("psql describe", psql::describe),

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::compare::same;
 use crate::stage::Stage;
 
-fn repository() -> PathBuf {
+pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 

@@ -109,7 +109,7 @@ impl Stage {
     }
 }
 
-fn uri(port: u16, database: &str) -> String {
+pub(crate) fn uri(port: u16, database: &str) -> String {
     let account = Account::APP;
     format!("postgresql://{}:{}@127.0.0.1:{port}/{database}", account.user(), account.password())
 }

@@ -1,0 +1,204 @@
+"""Where it runs: a cluster and a pgsplit of its own, or a pgsplit that runs already."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+MIGRATIONS = REPOSITORY / "tests/prisma/prisma/migrations"
+# For whatever should take moments.
+LIMIT = 60
+
+
+class Trouble(Exception):
+    """What the user should read instead of a traceback."""
+
+
+@dataclass
+class Place:
+    """A pgsplit, and the servers behind it where they are known."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    database: str
+    http: str | None = None
+    binaries: str = ""
+    nodes: tuple = ()  # (name, port), the primary first
+    superuser: str = ""
+    config: Path | None = None  # of a pgsplit of our own
+    process: int = 0
+
+    def uri(self):
+        return f"postgresql://{self.user}:{self.password}@{self.host}:{self.port}/{self.database}"
+
+    def program(self, name):
+        return f"{self.binaries}{name}" if self.binaries else shutil.which(name) or name
+
+    def environment(self, port=None, user=None, password=None):
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+        names = {"PGHOST": self.host, "PGPORT": str(port or self.port), "PGDATABASE": self.database}
+        return clean | names | {"PGUSER": user or self.user, "PGPASSWORD": password or self.password}
+
+    def psql(self, *arguments, text=None, limit=LIMIT, **login):
+        command = [self.program("psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", *arguments]
+        environment = self.environment(**login) | {"PGOPTIONS": "-c client_min_messages=warning"}
+        try:
+            done = subprocess.run(command, input=text, env=environment, capture_output=True, text=True, timeout=limit)
+        except FileNotFoundError as missing:
+            raise Trouble(f"{command[0]} is missing") from missing
+        except subprocess.TimeoutExpired as hung:
+            raise Trouble(f"psql did not end within {limit} s") from hung
+        if done.returncode:
+            raise Trouble(f"psql: {done.stderr.strip()}")
+        return done.stdout
+
+    def metrics(self):
+        """All samples, by name with labels."""
+        if not self.http:
+            return {}
+        try:
+            with urllib.request.urlopen(f"http://{self.http}/metrics", timeout=10) as answer:
+                lines = answer.read().decode().splitlines()
+        except OSError as error:
+            raise Trouble(f"no metrics from {self.http}: {error}") from error
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
+
+    def on_nodes(self, sql):
+        """The query's output by node."""
+        login = {"user": "postgres", "password": self.superuser}
+        return {name: self.psql("-c", sql, port=port, **login) for name, port in self.nodes}
+
+    def forget_statements(self):
+        self.on_nodes("SELECT pg_stat_statements_reset()")
+
+    def statements_by_action(self):
+        """How many statements of each script each node has run, by the tag `action` in their comments."""
+        found = {}
+        for node, lines in self.on_nodes("SELECT calls, replace(query, E'\\n', ' ') FROM pg_stat_statements").items():
+            found[node] = Counter()
+            for line in lines.splitlines():
+                calls, _, text = line.partition("|")
+                if action := re.search(r"action='(\w+)'[^*]*\*/\s*$", text):
+                    found[node][action[1]] += int(calls)
+        return found
+
+
+def running(asked):
+    """The pgsplit that the command line names."""
+    password = os.environ.get("PGPASSWORD", "")
+    return Place(asked.host, asked.port, asked.user, password, asked.database, asked.http)
+
+
+def started(asked, stack):
+    """A cluster and a pgsplit of our own, which end with `stack`."""
+    target = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
+    build("-p", "pgsplit-testkit", "--example", "cluster")
+    if not asked.pgsplit:
+        build("--release", "-p", "pgsplit")
+    found = cluster(target / "debug/examples/cluster", stack)
+    ports = [int(port) for port in found["PG_PORTS"].split()]
+    nodes = tuple((f"db{number}", port) for number, port in enumerate(ports, 1))
+    place = Place("127.0.0.1", free_port(), "app", found["PG_APP_PASSWORD"], "app")
+    place.http, place.binaries = f"127.0.0.1:{free_port()}", found["PG_BINDIR"]
+    place.nodes, place.superuser = nodes, found["PG_POSTGRES_PASSWORD"]
+    make = "CREATE EXTENSION pg_stat_statements"
+    place.psql("-c", make, port=ports[0], user="postgres", password=place.superuser)
+    proxy(asked, place, found["PG_PGSPLIT_PASSWORD"], target, stack)
+    return place
+
+
+def build(*what):
+    if subprocess.run(["cargo", "build", "--quiet", "--locked", *what], cwd=REPOSITORY, check=False).returncode:
+        raise Trouble("it does not build")
+
+
+def cluster(program, stack):
+    """Starts it, and reads what it says of itself: NAME='value' lines. It lives as long as its standard input."""
+    settings = ["shared_preload_libraries=pg_stat_statements", "pg_stat_statements.max=10000", "shared_buffers=256MB"]
+    command = [program, "--replicas", "2", "--scale", "0", "--max-connections", "300"]
+    command += [argument for setting in settings for argument in ("--setting", setting)]
+    # A session of its own: Ctrl-C at the terminal must not reach it before pgsplit has ended.
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    stack.callback(end, child, child.stdin.close)
+    found = {}
+    for line in child.stdout:
+        name, _, value = line.strip().partition("=")
+        found[name] = value.strip("'")
+        if name == "PG_READY":
+            return found
+    raise Trouble("the cluster did not start")
+
+
+def proxy(asked, place, password, target, stack):
+    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pgsplit-marketplace-")))
+    nodes = "".join(f'[[nodes]]\nname = "{name}"\naddress = "127.0.0.1:{port}"\n' for name, port in place.nodes)
+    rules = f"[routing]{Path(asked.config).read_text().partition('[routing]')[2]}" if asked.config else ""
+    config = directory / "pgsplit.toml"
+    config.write_text(
+        f'listen = "127.0.0.1:{place.port}"\nhttp = "{place.http}"\nadmin = "off"\n'
+        f'state_file = "{directory}/state"\n{nodes}[auth]\nuser = "pgsplit"\npassword = "{password}"\n{rules}'
+    )
+    log = directory / "log"
+    with log.open("w") as output:
+        command = [asked.pgsplit or target / "release/pgsplit", "run", "-c", config]
+        child = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+    place.config, place.process = config, child.pid
+    stack.callback(end, child, lambda: child.send_signal(signal.SIGTERM))
+    until = time.monotonic() + LIMIT
+    while True:
+        try:
+            seen = sum(value for name, value in place.metrics().items() if name.startswith("pgsplit_node_up{"))
+        except Trouble:
+            seen = 0
+        if seen == len(place.nodes):
+            return
+        if child.poll() is not None or time.monotonic() > until:
+            raise Trouble(f"pgsplit did not start:\n{log.read_text()}")
+        time.sleep(0.1)
+
+
+def end(child, ask):
+    """Asks a child to end, and waits; it is killed when it does not."""
+    try:
+        ask()
+        child.wait(timeout=LIMIT)
+    except (OSError, subprocess.TimeoutExpired):
+        child.kill()
+        child.wait()
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def load(place, scale, here):
+    """The application's own migrations, then data; waits until the replicas that are known have it."""
+    print(f"Loading the marketplace, scale {scale} ...", flush=True)
+    schema = "".join(path.read_text() for path in sorted(MIGRATIONS.glob("*/migration.sql")))
+    place.psql(text=schema)
+    place.psql("-v", f"scale={scale}", "-f", here / "data.sql", limit=LIMIT + 30 * scale)
+    if not place.nodes:
+        return
+    reached = place.on_nodes("SELECT CASE WHEN pg_is_in_recovery() THEN '' ELSE pg_current_wal_flush_lsn()::text END")
+    position = reached[place.nodes[0][0]].strip()
+    behind = f"SELECT pg_is_in_recovery() AND pg_last_wal_replay_lsn() < '{position}'"
+    until = time.monotonic() + LIMIT
+    while "t\n" in place.on_nodes(behind).values():
+        if time.monotonic() > until:
+            raise Trouble("the replicas do not catch up")
+        time.sleep(0.1)
