@@ -52,12 +52,12 @@ pub(crate) async fn open(
     base: Arc<Settings>,
 ) -> Result<Parts, OpenError> {
     let settings = environment.settings.load_full();
-    let credentials = users.credentials();
+    let (credentials, era) = (users.credentials(), users.era());
     let who = Who { user: &users.key.user, credentials: &credentials };
     let pairs = [(&b"user"[..], &users.key.user[..]), (&b"database"[..], &users.key.database[..])];
     let pairs: Vec<_> = pairs.into_iter().chain(base.iter()).collect();
     let Opened { stream, params, cancel } = log_in(environment, who, node, &pairs).await?;
-    let params = users.set_reported(&base, params);
+    let params = users.set_reported(&base, params, era);
     Ok(Parts {
         stream,
         node: node.id,
@@ -65,6 +65,7 @@ pub(crate) async fn open(
         params,
         base,
         generation,
+        era,
         expires: expiry(settings.lifetime),
         prepared: settings.prepared_statements,
         outstanding: node.outstanding.clone(),

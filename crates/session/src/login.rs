@@ -415,6 +415,11 @@ async fn reported(
     users: &Arc<UserPools>,
     base: &Arc<Settings>,
 ) -> Result<Arc<Params>, Refusal> {
+    let (user, database) =
+        [&users.key.user, &users.key.database].map(|name| String::from_utf8_lossy(name)).into();
+    if let Some(standing) = shared.control.standing(&user, &database).await {
+        users.renew(standing);
+    }
     if let Some(params) = users.reported(base) {
         return Ok(params);
     }

@@ -166,6 +166,9 @@ impl Session {
             if self.state.effects.intersects(Effects::DDL | Effects::MAYBE_DDL) {
                 self.catalog.outdated();
             }
+            if self.state.effects.contains(Effects::DDL) {
+                self.shared.control.forget_standings();
+            }
             link.server.set_applied(self.state.settings.current());
         }
     }

@@ -12,6 +12,9 @@ pub const PROTOCOL_3_0: i32 = 196_608;
 /// Protocol 3.2, the newest spoken (cancel keys of up to 256 bytes).
 pub const PROTOCOL_3_2: i32 = 196_610;
 
+/// Longer names of roles and databases are cut off silently (`NAMEDATALEN` less the terminator).
+const LONGEST_NAME: usize = 63;
+
 /// Name and value of a setting, as the client wrote them.
 pub type Setting = (Vec<u8>, Vec<u8>);
 
@@ -139,6 +142,8 @@ impl Startup {
         if startup.user.is_empty() {
             return Err(StartupError::NoUser);
         }
+        startup.user.truncate(LONGEST_NAME);
+        startup.database.truncate(LONGEST_NAME);
         if startup.database.is_empty() {
             startup.database.clone_from(&startup.user);
         }

@@ -118,7 +118,7 @@ fn refusal(mut client: RawClient, database: &str, parameters: &[(&str, &str)]) -
 }
 
 fn bad_parameters_are_refused_alike(arena: &Arena) {
-    let bad: [&[(&str, &str)]; 9] = [
+    let bad: [&[(&str, &str)]; 13] = [
         &[("nonsense", "1")],
         &[("work_mem", "much")],
         &[("TimeZone", "Nowhere/Never")],
@@ -128,6 +128,10 @@ fn bad_parameters_are_refused_alike(arena: &Arena) {
         &[("options", "-c work_mem")],
         &[("wal_level", "minimal")],
         &[("log_statement", "all")],
+        &[("DateStyle", "nonsense")],
+        &[("client_encoding", "")],
+        &[("options", "-c DateStyle=nonsense,DMY")],
+        &[("options", "-c search_path=\"")],
     ];
     for parameters in bad {
         let direct = refusal(arena.to_primary(), DIRECT, parameters);
