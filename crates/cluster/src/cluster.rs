@@ -22,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::node;
 use crate::probe::Answer;
 use crate::settings::Settings;
+use crate::standing::Standings;
 use crate::state_file::StateFile;
 use crate::verifier::{Lookup, Verifiers};
 
@@ -31,6 +32,7 @@ pub struct Cluster {
     shared: Arc<Shared>,
     catalogs: Arc<Catalogs>,
     verifiers: Arc<Verifiers>,
+    standings: Arc<Standings>,
     /// Ends the tasks with the last handle.
     _guard: Arc<DropGuard>,
 }
@@ -95,9 +97,10 @@ impl Cluster {
             shared.spawn(node::watch(Arc::clone(&shared), id));
         }
         let verifiers = Arc::new(Verifiers::new(Arc::clone(&shared)));
+        let standings = Arc::new(Standings::new(Arc::clone(&verifiers)));
         let catalogs = Arc::new(Catalogs::new(Arc::clone(&shared)));
         let guard = Arc::new(shared.cancel.clone().drop_guard());
-        Self { shared, catalogs, verifiers, _guard: guard }
+        Self { shared, catalogs, verifiers, standings, _guard: guard }
     }
 
     /// Where views are published. Reading it never waits.
@@ -170,6 +173,19 @@ impl Cluster {
     /// The next look-up of this role asks a server: its password did not fit, so it may have been changed.
     pub fn forget(&self, user: &str) {
         self.verifiers.forget(user);
+    }
+
+    /// What a login of this role in this database would meet, as a fingerprint; empty when one of them does not exist.
+    ///
+    /// # Errors
+    /// When nobody could be asked.
+    pub async fn standing(&self, user: &str, database: &str) -> Result<Arc<str>, Error> {
+        self.standings.get(user, database).await
+    }
+
+    /// A role or a database may have been changed: the next logins ask again.
+    pub fn forget_standings(&self) {
+        self.standings.forget();
     }
 
     /// Ends all tasks and waits for their end. The last view stays readable.

@@ -18,6 +18,7 @@ mod node;
 mod probe;
 mod settings;
 mod sql;
+mod standing;
 mod state_file;
 mod tls;
 mod verifier;

@@ -185,8 +185,7 @@ impl Settings {
     }
 }
 
-const DEFAULT_QUERY: &str =
-    "SELECT rolname, rolpassword, rolvaliduntil FROM pg_authid WHERE rolname = $1 AND rolcanlogin";
+const DEFAULT_QUERY: &str = "SELECT rolname, rolpassword, rolvaliduntil FROM pg_authid WHERE rolname = $1";
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,7 @@ use pgsplit_route::{NodeId, NodeState, Role};
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::{Timestamp, Type};
+use tokio_postgres::types::{Timestamp, ToSql, Type};
 
 use crate::cluster::Shared;
 use crate::error::Error;
@@ -28,9 +28,9 @@ const CONNECTIONS: usize = 4;
 /// What a look-up found.
 #[derive(Debug, Clone)]
 pub enum Lookup {
-    /// The role exists and may log in.
+    /// The role exists. Whether it may log in is the servers' to say.
     Role(Arc<Verifier>),
-    /// There is none of that name, or it may not log in.
+    /// There is none of that name.
     NoSuchRole,
 }
 
@@ -102,15 +102,23 @@ impl Verifiers {
         self.pools.iter().filter_map(OnceLock::get).for_each(Pool::close);
     }
 
-    /// The primary first: it knows the newest password.
     async fn ask_anyone(&self, user: &str) -> Result<Lookup, Error> {
         let Some(query) = &self.shared.settings.verifier_query else { return Ok(Lookup::NoSuchRole) };
+        match &self.rows(query, &[&user]).await?[..] {
+            [] => Ok(Lookup::NoSuchRole),
+            [row] => read(row),
+            _ => Err(Error::Answer("auth.query returned several rows for one role".into())),
+        }
+    }
+
+    /// What a question of the control plane's own is answered with. The primary is asked first: it knows the newest.
+    pub(crate) async fn rows(&self, query: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
         let view = self.shared.view.load_full();
         let replicas =
             view.nodes.iter().filter(|node| node.role == Role::Replica && node.state == NodeState::Up);
         let mut last = Error::NoServer;
         for node in view.primary.into_iter().chain(replicas.map(|node| node.id)) {
-            match self.ask(node, query, user).await {
+            match self.ask(node, query, values).await {
                 Err(error) if is_nodes_own(&error) => last = error,
                 outcome => return outcome,
             }
@@ -118,19 +126,20 @@ impl Verifiers {
         Err(last)
     }
 
-    async fn ask(&self, node: NodeId, query: &str, user: &str) -> Result<Lookup, Error> {
+    async fn ask(
+        &self,
+        node: NodeId,
+        query: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
         let Some(pool) = self.pool(node)? else { return Err(Error::NoServer) };
         let lent = Lent(Some(pool.get().await.map_err(pool_error)?));
         let Some(client) = &lent.0 else { return Err(Error::NoServer) };
         self.shared.metrics.lookup_queries.add_one();
-        let rows = client.query(query, &[&user]).await;
+        let rows = client.query(query, values).await;
         let rows = rows.map_err(|error| self.explain(error, node))?;
         lent.give_back();
-        match &rows[..] {
-            [] => Ok(Lookup::NoSuchRole),
-            [row] => read(row),
-            _ => Err(Error::Answer("auth.query returned several rows for one role".into())),
-        }
+        Ok(rows)
     }
 
     fn pool(&self, node: NodeId) -> Result<Option<&Pool>, Error> {
@@ -160,7 +169,7 @@ impl Verifiers {
         Error::Denied {
             reason: error.as_db_error().map_or_else(|| error.to_string(), |said| said.message().to_owned()),
             grant: format!(
-                "GRANT SELECT (rolname, rolpassword, rolvaliduntil, rolcanlogin) ON pg_catalog.pg_authid \
+                "GRANT SELECT (rolname, rolpassword, rolvaliduntil) ON pg_catalog.pg_authid \
                  TO {user}; -- in database {database}, or the rights that auth.query needs"
             ),
         }

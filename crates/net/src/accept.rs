@@ -255,11 +255,12 @@ impl Door<'_> {
     }
 
     /// A CancelRequest is served without TLS at every level, because libpq up to version 16 never encrypts
-    /// it.
+    /// it. Nothing is answered, whatever is wrong with it.
     fn cancel(self, mut body: Vec<u8>) -> Result<Opening, AcceptError> {
         body.drain(..4);
         if !(8..=260).contains(&body.len()) {
-            return Err(self.refuse(PROTOCOL_VIOLATION, "invalid length of cancel request packet"));
+            let why = "invalid length of cancel request packet";
+            return Err(AcceptError::Io(io::Error::new(io::ErrorKind::InvalidData, why)));
         }
         Ok(Opening::Cancel { stream: self.stream, body })
     }

@@ -148,7 +148,7 @@ async fn cancel_keys_of_4_to_256_bytes() {
                 }
                 Err(error) => {
                     assert!(!accepted, "{key}");
-                    assert_eq!(error.sqlstate(), Some("08P01"));
+                    assert_eq!(error.sqlstate(), None, "nothing is answered");
                 }
                 other => panic!("{other:?}"),
             }

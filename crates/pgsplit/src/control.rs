@@ -91,6 +91,14 @@ impl Control for ControlPlane {
         self.cluster.forget(user);
     }
 
+    fn standing<'a>(&'a self, user: &'a str, database: &'a str) -> Later<'a, Option<Arc<str>>> {
+        Box::pin(async move { self.cluster.standing(user, database).await.ok() })
+    }
+
+    fn forget_standings(&self) {
+        self.cluster.forget_standings();
+    }
+
     fn vacate(&self, database: &str) {
         self.cluster.vacate(database);
     }

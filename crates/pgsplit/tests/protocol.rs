@@ -24,6 +24,8 @@ mod portals;
 mod script;
 #[path = "protocol/simple.rs"]
 mod simple;
+#[path = "protocol/standing.rs"]
+mod standing;
 #[path = "protocol/startup.rs"]
 mod startup;
 #[path = "protocol/transactions.rs"]
@@ -65,7 +67,7 @@ fn answers_are_those_of_a_direct_connection() {
             }
         }
     }
-    for (name, check) in [startup::CHECKS, large::CHECKS, cancel::CHECKS].concat() {
+    for (name, check) in [startup::CHECKS, standing::CHECKS, large::CHECKS, cancel::CHECKS].concat() {
         if name.contains(&only) {
             ran += 1;
             if let Err(why) = arena.check(check) {

@@ -10,6 +10,7 @@
 
 mod budget;
 mod cancel;
+mod dedicated;
 mod error;
 mod login;
 mod metrics;
@@ -21,6 +22,7 @@ mod statements;
 mod users;
 
 pub use cancel::{CancelTarget, InFlight};
+pub use dedicated::Dedicated;
 pub use error::{CheckoutError, OpenError};
 pub use login::Credentials;
 pub use metrics::{Histogram, Metrics};

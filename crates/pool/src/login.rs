@@ -52,14 +52,12 @@ pub(crate) async fn open(
     base: Arc<Settings>,
 ) -> Result<Parts, OpenError> {
     let settings = environment.settings.load_full();
-    let attempt = attempt(environment, users, node, &base);
-    let opened =
-        tokio::time::timeout(settings.connect, attempt).await.map_err(|_| OpenError::Unreachable {
-            node: node.name.to_string(),
-            why: format!("no answer within timeouts.connect ({:?})", settings.connect),
-        })?;
-    let Opened { stream, params, cancel } = opened?;
-    let params = users.set_reported(&base, params);
+    let (credentials, era) = (users.credentials(), users.era());
+    let who = Who { user: &users.key.user, credentials: &credentials };
+    let pairs = [(&b"user"[..], &users.key.user[..]), (&b"database"[..], &users.key.database[..])];
+    let pairs: Vec<_> = pairs.into_iter().chain(base.iter()).collect();
+    let Opened { stream, params, cancel } = log_in(environment, who, node, &pairs).await?;
+    let params = users.set_reported(&base, params, era);
     Ok(Parts {
         stream,
         node: node.id,
@@ -67,6 +65,7 @@ pub(crate) async fn open(
         params,
         base,
         generation,
+        era,
         expires: expiry(settings.lifetime),
         prepared: settings.prepared_statements,
         outstanding: node.outstanding.clone(),
@@ -80,30 +79,56 @@ fn expiry(lifetime: Option<Duration>) -> Instant {
     Instant::now() + lifetime
 }
 
-struct Opened {
-    stream: Stream,
-    params: Params,
-    cancel: CancelTarget,
+/// A connection that has just logged in.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub stream: Stream,
+    pub params: Params,
+    pub cancel: CancelTarget,
+}
+
+/// Who logs in, and how that is proved.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Who<'a> {
+    pub user: &'a [u8],
+    pub credentials: &'a Credentials,
+}
+
+/// Connects and logs in with these start-up parameters, within `timeouts.connect`.
+pub(crate) async fn log_in(
+    environment: &Environment,
+    who: Who<'_>,
+    node: &Node,
+    pairs: &[(&[u8], &[u8])],
+) -> Result<Opened, OpenError> {
+    let most = environment.settings.load().connect;
+    let attempt = attempt(environment, who, node, pairs, most);
+    let opened = tokio::time::timeout(most, attempt).await;
+    opened.unwrap_or_else(|_| {
+        Err(OpenError::Unreachable {
+            node: node.name.to_string(),
+            why: format!("no answer within timeouts.connect ({most:?})"),
+        })
+    })
 }
 
 async fn attempt(
     environment: &Environment,
-    users: &UserPools,
+    who: Who<'_>,
     node: &Node,
-    base: &Settings,
+    pairs: &[(&[u8], &[u8])],
+    most: Duration,
 ) -> Result<Opened, OpenError> {
     let target = ConnectTarget::Tcp { addresses: &node.resolved, host: host_of(&node.address) };
     let tls = environment.tls.load_full();
-    let timeout = environment.settings.load().connect;
-    let stream = connect(target, &tls, timeout)
+    let stream = connect(target, &tls, most)
         .await
         .map_err(|error| OpenError::Unreachable { node: node.name.to_string(), why: error.to_string() })?;
     let mut talk = Talk { stream, inbox: BytesMut::new(), node: &node.name };
     let mut out = BytesMut::new();
-    let who = [(&b"user"[..], &users.key.user[..]), (&b"database"[..], &users.key.database[..])];
-    build::startup(&mut out, PROTOCOL_3_0, who.into_iter().chain(base.iter()));
+    build::startup(&mut out, PROTOCOL_3_0, pairs.iter().copied());
     talk.send(&out).await?;
-    talk.authenticate(environment, users).await?;
+    talk.authenticate(environment, who).await?;
     talk.until_ready(node).await
 }
 
@@ -157,10 +182,9 @@ impl Talk<'_> {
         }
     }
 
-    async fn authenticate(&mut self, environment: &Environment, users: &UserPools) -> Result<(), OpenError> {
+    async fn authenticate(&mut self, environment: &Environment, who: Who<'_>) -> Result<(), OpenError> {
         let node = self.node.to_owned();
         let lacks = |why: String| OpenError::Credentials { node: node.clone(), why };
-        let credentials = users.credentials();
         let mut scram: Option<Client> = None;
         let mut proved = false;
         loop {
@@ -170,7 +194,7 @@ impl Talk<'_> {
             match request.ok_or_else(|| self.protocol("expected an authentication request"))? {
                 Authentication::Ok if scram.is_none() || proved => return Ok(()),
                 Authentication::Ok => return Err(self.protocol("the server accepted a login that it did not check")),
-                Authentication::Cleartext => match &*credentials {
+                Authentication::Cleartext => match who.credentials {
                     Credentials::Password(password) => {
                         let body = cleartext_body(password).map_err(|error| lacks(error.to_string()))?;
                         self.password(&body).await?;
@@ -178,7 +202,7 @@ impl Talk<'_> {
                     _ => return Err(lacks("it asks for the password itself; use scram-sha-256 in its pg_hba.conf, or give the password in auth.users".into())),
                 },
                 Authentication::Sasl(offered) => {
-                    let credential = credential(&credentials, environment, users)
+                    let credential = credential(who, environment)
                         .ok_or_else(|| lacks("it asks for SCRAM, but the client was let in without a password; set auth.method = \"scram-sha-256\", or give the password in auth.users".into()))?;
                     let binding = self.stream.tls_server_end_point().cloned();
                     let mut client = Client::new(credential, binding.as_deref());
@@ -235,12 +259,12 @@ impl Talk<'_> {
     }
 }
 
-fn credential(credentials: &Credentials, environment: &Environment, users: &UserPools) -> Option<Credential> {
-    match credentials {
+fn credential(who: Who<'_>, environment: &Environment) -> Option<Credential> {
+    match who.credentials {
         Credentials::None => None,
         Credentials::Keys(keys) => Some(Credential::Keys(keys.clone())),
         Credentials::Password(password) => Some(Credential::Password {
-            user: String::from_utf8_lossy(&users.key.user).into_owned(),
+            user: String::from_utf8_lossy(who.user).into_owned(),
             password: password.clone(),
             cache: environment.keys.0.clone(),
         }),

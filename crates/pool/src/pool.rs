@@ -17,7 +17,7 @@ use crate::login;
 use crate::metrics::Metrics;
 use crate::server::Server;
 use crate::settings::Settings;
-use crate::users::{Environment, UserPools};
+use crate::users::{Environment, Era, UserPools};
 
 /// The connections of one (user, database) on one node.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ pub struct Pool {
     users: Weak<UserPools>,
     environment: Arc<Environment>,
     budget: Arc<Budget>,
+    era: Era,
     inner: Mutex<Inner>,
 }
 
@@ -112,14 +113,19 @@ impl Pool {
         users: Weak<UserPools>,
         environment: Arc<Environment>,
         budget: Arc<Budget>,
+        era: Era,
     ) -> Arc<Self> {
-        let pool = Arc::new(Self { node, users, environment, budget, inner: Mutex::default() });
+        let pool = Arc::new(Self { node, users, environment, budget, era, inner: Mutex::default() });
         pool.budget.add(Arc::downgrade(&pool));
         pool
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_of_this_era(&self, server: &Server) -> bool {
+        server.era == self.era.load(Ordering::Acquire)
     }
 
     /// The node that its connections lead to.
@@ -151,7 +157,8 @@ impl Pool {
                 inner.idle.remove(at)
             };
             // What an idle connection has to say (a time-out, a shutdown, a changed role) ends its use here.
-            if server.generation == generation && !server.stream.is_readable_hint() {
+            let current = server.generation == generation && self.is_of_this_era(&server);
+            if current && !server.stream.is_readable_hint() {
                 server.lend();
                 return Some(server);
             }
@@ -284,7 +291,8 @@ impl Pool {
         let now = Instant::now();
         let limit = {
             let view = pool.environment.view.load();
-            if view.generation != server.generation || now >= server.expires {
+            if view.generation != server.generation || now >= server.expires || !pool.is_of_this_era(&server)
+            {
                 return;
             }
             pool.environment.limit(&view, pool.node, &pool.environment.settings.load())
@@ -440,6 +448,7 @@ impl Pool {
             for mut server in inner.idle.drain(..) {
                 let dead = server.generation != generation
                     || now >= server.expires
+                    || !self.is_of_this_era(&server)
                     || server.stream.is_readable_hint();
                 let stale = idle_timeout.is_some_and(|most| now - server.idle_since >= most) && spare > 0;
                 if dead || stale || surplus > 0 {

@@ -42,6 +42,8 @@ pub struct Server {
     /// nothing.
     sticky: Vec<Box<[u8]>>,
     pub(crate) generation: u64,
+    /// Of the pool's rights and defaults, when the login began.
+    pub(crate) era: u64,
     pub(crate) expires: Instant,
     pub(crate) idle_since: Instant,
     outstanding: Arc<AtomicU32>,
@@ -59,6 +61,7 @@ pub(crate) struct Parts {
     pub params: Arc<Params>,
     pub base: Arc<Settings>,
     pub generation: u64,
+    pub era: u64,
     pub expires: Instant,
     pub prepared: NonZeroUsize,
     pub outstanding: Arc<AtomicU32>,
@@ -79,6 +82,7 @@ impl Server {
             applied: parts.base.clone(),
             opened: parts.base,
             generation: parts.generation,
+            era: parts.era,
             expires: parts.expires,
             idle_since: Instant::now(),
             outstanding: parts.outstanding,

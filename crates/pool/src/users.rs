@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -130,7 +130,12 @@ pub struct UserPools {
     credentials: ArcSwap<Credentials>,
     nodes: Vec<Arc<Pool>>,
     logins: Mutex<Logins>,
+    era: Era,
 }
+
+/// Counts what has changed of rights and defaults since a pool was made: connections that logged in before are closed as
+/// soon as nobody holds them.
+pub(crate) type Era = Arc<AtomicU64>;
 
 impl UserPools {
     /// The pool on a node.
@@ -143,6 +148,22 @@ impl UserPools {
     #[must_use]
     pub fn credentials(&self) -> Arc<Credentials> {
         self.credentials.load_full()
+    }
+
+    /// Takes note of what a login would meet now (rights, limits, defaults of settings). When that is not what the logins
+    /// so far have met, what they were told is forgotten, and connections that exist serve nobody who comes next.
+    pub fn renew(&self, standing: Arc<str>) {
+        {
+            let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = logins.standing.replace(standing.clone());
+            if before.is_none_or(|before| before == standing) {
+                return;
+            }
+            logins.exact.clear();
+            logins.but_name.clear();
+            self.era.fetch_add(1, Ordering::AcqRel);
+        }
+        self.nodes.iter().for_each(|pool| while pool.close_oldest() {});
     }
 
     /// What a server would report after a login with these settings, if one was asked before, or one whose
@@ -167,11 +188,20 @@ impl UserPools {
         logins.exact.get_key_value(&base).map_or(base, |(known, _)| known.clone())
     }
 
-    /// Remembers what a server reported after a login with these settings; equal reports are one value.
-    pub(crate) fn set_reported(&self, base: &Arc<Settings>, params: Params) -> Arc<Params> {
+    /// Of rights and defaults, now.
+    pub(crate) fn era(&self) -> u64 {
+        self.era.load(Ordering::Acquire)
+    }
+
+    /// Remembers what a server reported after a login with these settings that began in this era; equal reports are one
+    /// value.
+    pub(crate) fn set_reported(&self, base: &Arc<Settings>, params: Params, era: u64) -> Arc<Params> {
         let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = logins.exact.get(base).filter(|known| ***known == params) {
             return known.clone();
+        }
+        if era != self.era() {
+            return Arc::new(params);
         }
         let params = logins.remember(base, params);
         if base.get(APPLICATION_NAME).is_some() {
@@ -194,6 +224,8 @@ struct Logins {
     exact: Reports,
     /// The same without `application_name`, which may be another for every client.
     but_name: Reports,
+    /// What they met, as a fingerprint.
+    standing: Option<Arc<str>>,
 }
 
 type Reports = HashMap<Arc<Settings>, Arc<Params>, RandomState>;
@@ -242,6 +274,7 @@ impl Pools {
             }
             return found.clone();
         }
+        let era = Era::default();
         let made = Arc::new_cyclic(|weak| UserPools {
             key: key.clone(),
             statements: Statements::default(),
@@ -250,10 +283,12 @@ impl Pools {
             nodes: (0u16..)
                 .zip(&self.budgets)
                 .map(|(node, budget)| {
-                    Pool::new(NodeId(node), weak.clone(), self.environment.clone(), budget.clone())
+                    let (environment, budget) = (self.environment.clone(), budget.clone());
+                    Pool::new(NodeId(node), weak.clone(), environment, budget, era.clone())
                 })
                 .collect(),
             logins: Mutex::default(),
+            era: era.clone(),
         });
         users.insert(key.clone(), made.clone());
         made

@@ -25,7 +25,10 @@ const LONG: Duration = Duration::from_secs(10);
 struct Said {
     logins: AtomicUsize,
     open: AtomicUsize,
-    cancels: AtomicUsize,
+    /// What came behind the code of each cancel request.
+    cancels: Mutex<Vec<Vec<u8>>>,
+    /// The cancel key that is told; four bytes when it is empty.
+    key: Mutex<Vec<u8>>,
     /// Logins are not answered while this is set.
     slow: AtomicBool,
     /// Logins are refused.
@@ -109,7 +112,7 @@ async fn attend(mut stream: TcpStream, said: &Said) -> std::io::Result<()> {
     let mut packet = vec![0; usize::try_from(stream.read_u32().await?).unwrap() - 4];
     stream.read_exact(&mut packet).await?;
     if packet.starts_with(&80_877_102_u32.to_be_bytes()) {
-        said.cancels.fetch_add(1, Ordering::SeqCst);
+        said.cancels.lock().unwrap().push(packet[4..].to_vec());
         return Ok(());
     }
     while said.slow.load(Ordering::SeqCst) {
@@ -120,14 +123,17 @@ async fn attend(mut stream: TcpStream, said: &Said) -> std::io::Result<()> {
     }
     said.logins.fetch_add(1, Ordering::SeqCst);
     said.open.fetch_add(1, Ordering::SeqCst);
-    let done = welcome(&mut stream).await;
+    let key = said.key.lock().unwrap().clone();
+    let done = welcome(&mut stream, if key.is_empty() { b"\0\0\0\x09" } else { &key }).await;
     said.open.fetch_sub(1, Ordering::SeqCst);
     done
 }
 
 /// Lets it in, and answers every Sync until it says goodbye.
-async fn welcome(stream: &mut TcpStream) -> std::io::Result<()> {
-    stream.write_all(b"R\0\0\0\x08\0\0\0\0K\0\0\0\x0c\0\0\0\x07\0\0\0\x09Z\0\0\0\x05I").await?;
+async fn welcome(stream: &mut TcpStream, key: &[u8]) -> std::io::Result<()> {
+    let length = u32::try_from(key.len() + 8).unwrap().to_be_bytes();
+    let greeting = [b"R\0\0\0\x08\0\0\0\0K", &length[..], b"\0\0\0\x07", key, b"Z\0\0\0\x05I"].concat();
+    stream.write_all(&greeting).await?;
     loop {
         let tag = stream.read_u8().await?;
         let length = usize::try_from(stream.read_u32().await?).unwrap() - 4;
@@ -344,8 +350,30 @@ async fn nobody_gets_a_connection_while_a_cancel_for_it_is_on_its_way() {
     assert!(!waits.is_finished());
     in_flight.send(&ClientTls::disabled()).await;
     assert!(waits.await.unwrap().is_ok());
-    assert_eq!(world.said.cancels.load(Ordering::SeqCst), 1);
+    assert_eq!(*world.said.cancels.lock().unwrap(), [b"\0\0\0\x07\0\0\0\x09"]);
     assert_eq!(world.said.logins.load(Ordering::SeqCst), 1, "it was the same connection");
+}
+
+/// Protocol 3.2 allows keys of up to 256 bytes; a server behind something else may tell one although 3.0 was asked for.
+#[tokio::test]
+async fn a_servers_key_may_have_4_to_256_bytes() {
+    for (length, fits) in [(3, false), (4, true), (32, true), (256, true), (257, false)] {
+        let world = World::new(settings()).await;
+        let key: Vec<u8> = (0..=255).cycle().take(length).collect();
+        world.said.key.lock().unwrap().clone_from(&key);
+        match take(&world.users("a")).await {
+            Ok(server) => {
+                assert!(fits, "{length}");
+                server.cancel.begin().send(&ClientTls::disabled()).await;
+                let sent = [&b"\0\0\0\x07"[..], &key].concat();
+                assert_eq!(*world.said.cancels.lock().unwrap(), [sent]);
+            }
+            Err(error) => {
+                assert!(!fits, "{length}");
+                assert!(matches!(error, CheckoutError::Open(OpenError::Protocol { .. })), "{error}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

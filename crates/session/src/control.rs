@@ -35,6 +35,13 @@ pub trait Control: fmt::Debug + Send + Sync {
     /// A login with the stored password failed: it may have been changed since it was looked up.
     fn forget(&self, user: &str);
 
+    /// What a login of this user in this database would meet (rights, limits, defaults of settings), as a fingerprint;
+    /// `None` when it cannot be had.
+    fn standing<'a>(&'a self, user: &'a str, database: &'a str) -> Later<'a, Option<Arc<str>>>;
+
+    /// A role or a database may have been changed: what logins would meet is asked anew.
+    fn forget_standings(&self);
+
     /// Closes what the control plane itself has open to a database, until its catalog is asked for again.
     fn vacate(&self, database: &str);
 

@@ -8,7 +8,8 @@
 //!
 //! The way through the modules: [`serve`] accepts, `login` lets the client in, `turn` takes one unit of its messages at
 //! a time, `batch` and `query` put it on a server connection, `relay` carries the bytes, `answers` reads what the
-//! server says, `state` and `examine` keep the session's state.
+//! server says, `state` and `examine` keep the session's state. A replication connection is no session: `passage`
+//! carries its bytes.
 
 mod answers;
 mod batch;
@@ -22,6 +23,8 @@ mod local;
 mod login;
 mod metrics;
 mod outcome;
+mod passage;
+mod phase;
 mod prepared;
 mod query;
 mod registry;

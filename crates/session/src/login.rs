@@ -9,11 +9,12 @@ use pgsplit_auth::{InitialResponse, Secret, StoredPassword, Verifier};
 use pgsplit_net::{Opening, Stream, negotiate};
 use pgsplit_pool::{CheckoutError, Credentials, OpenError, Params, PoolKey, Settings, UserPools};
 use pgsplit_route::{NodeState, Role};
-use pgsplit_wire::startup::{PROTOCOL_3_0, PROTOCOL_3_2, Setting, Startup};
+use pgsplit_wire::startup::{PROTOCOL_3_0, PROTOCOL_3_2, Replication, Setting, Startup};
 use pgsplit_wire::{HEADER, Header, PgError, Status, build, sqlstate};
 
 use crate::journal::Journal;
 use crate::metrics::Metrics;
+use crate::passage::{self, Passage};
 use crate::registry::Client;
 use crate::session::Session;
 use crate::shared::{AuthMethod, Shared};
@@ -21,6 +22,14 @@ use crate::state::State;
 
 /// The longest password message that is read.
 const MAX_PASSWORD_MESSAGE: usize = 16 * 1024;
+
+/// Who is served from now on.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "it is moved once, out of the login")]
+pub(crate) enum Entered {
+    Session(Session),
+    Replication(Passage),
+}
 
 /// Why there is no session.
 #[derive(Debug)]
@@ -59,7 +68,7 @@ impl Verifiers {
 }
 
 /// Takes a new connection up to its first ReadyForQuery.
-pub(crate) async fn login(shared: Arc<Shared>, stream: Stream) -> Result<Session, NoSession> {
+pub(crate) async fn login(shared: Arc<Shared>, stream: Stream) -> Result<Entered, NoSession> {
     let tls = shared.tls.load_full();
     let (stream, packet) = match negotiate(stream, &tls).await {
         Ok(Opening::Startup { stream, bytes, .. }) => (stream, bytes),
@@ -81,7 +90,9 @@ pub(crate) async fn login(shared: Arc<Shared>, stream: Stream) -> Result<Session
     let startup = match Startup::read(&packet) {
         Ok(startup) => startup,
         Err(error) => {
-            return Err(NoSession::tell(stream, &PgError::fatal(error.sqlstate(), error.to_string())));
+            let mut told = PgError::fatal(error.sqlstate(), error.to_string());
+            told.hint = error.hint().map(Into::into);
+            return Err(NoSession::tell(stream, &told));
         }
     };
     if shared.is_draining() {
@@ -95,7 +106,7 @@ pub(crate) async fn login(shared: Arc<Shared>, stream: Stream) -> Result<Session
     };
     let mut guest = Guest { shared, stream: Some(stream), handle: Some(handle), inbox: BytesMut::new() };
     match guest.enter(&startup).await {
-        Ok(session) => Ok(session),
+        Ok(entered) => Ok(entered),
         Err(Refusal::Gone) => Err(NoSession::Done),
         Err(Refusal::Error(error)) => {
             tracing::info!(user = %String::from_utf8_lossy(&startup.user), %error, "login refused");
@@ -148,20 +159,14 @@ impl From<PgError> for Refusal {
 }
 
 impl Guest {
-    async fn enter(&mut self, startup: &Startup) -> Result<Session, Refusal> {
+    async fn enter(&mut self, startup: &Startup) -> Result<Entered, Refusal> {
         let shared = self.shared.clone();
         let _permit = shared.logins.acquire().await.map_err(|_| Refusal::Gone)?;
-        if let Some(value) = &startup.replication
-            && !matches!(value.as_slice(), b"false" | b"off" | b"no" | b"0")
-        {
-            let error = PgError::error(
-                sqlstate::FEATURE_NOT_SUPPORTED,
-                "replication connections do not go through pgsplit",
-            )
-            .hint("Connect to the server itself.");
-            return Err(PgError { severity: pgsplit_wire::Severity::Fatal, ..error }.into());
-        }
-        let base = base_settings(startup)?;
+        let base = match startup.replication {
+            Replication::No => Some(base_settings(startup)?),
+            // It has a server connection of its own, to which everything is said as it was said here.
+            _ => None,
+        };
         let mut out = BytesMut::new();
         if startup.negotiate {
             let version = if startup.minor >= 2 { PROTOCOL_3_2 } else { PROTOCOL_3_0 };
@@ -169,11 +174,14 @@ impl Guest {
             build::negotiate(&mut out, version, &unknown);
         }
         let credentials = self.authenticate(startup, &mut out).await?;
+        let Some(base) = base else {
+            return self.replicate(startup, &credentials, out).await.map(Entered::Replication);
+        };
         let key = PoolKey { user: startup.user.clone().into(), database: startup.database.clone().into() };
         let users = shared.pools.get(&key, credentials);
         let params = reported(&shared, &users, &base).await?;
         let base = users.shared_base(base);
-        self.welcome(startup, users, base, params, out).await
+        self.welcome(startup, users, base, params, out).await.map(Entered::Session)
     }
 
     /// Lets the client prove who it is; what is won by that logs in to servers.
@@ -320,7 +328,38 @@ impl Guest {
         }
     }
 
-    /// AuthenticationOk, parameters, cancel key, ReadyForQuery.
+    /// Opens a connection to the primary for this client alone.
+    async fn replicate(
+        &mut self,
+        startup: &Startup,
+        credentials: &Credentials,
+        mut out: BytesMut,
+    ) -> Result<Passage, Refusal> {
+        let opened = passage::open(&self.shared, startup, credentials).await.map_err(refusal)?;
+        let handle = self.greet(startup, &opened.server.params, &mut out).await?;
+        let client = self.stream.take().ok_or(Refusal::Gone)?;
+        Ok(Passage::new(self.shared.clone(), client, handle, opened, std::mem::take(&mut self.inbox)))
+    }
+
+    /// AuthenticationOk, parameters, cancel key, ReadyForQuery. From here on whoever is given the client removes it from
+    /// the registry.
+    async fn greet(
+        &mut self,
+        startup: &Startup,
+        params: &Params,
+        out: &mut BytesMut,
+    ) -> Result<Arc<Client>, Refusal> {
+        let handle = self.handle.clone().ok_or(Refusal::Gone)?;
+        build::authentication_ok(out);
+        params.encode(out);
+        build::key_data(out, handle.pid, handle.key(startup.minor));
+        build::ready(out, Status::Idle);
+        self.send(out).await?;
+        self.handle = None;
+        Ok(handle)
+    }
+
+    /// A session that is ready for its first statement.
     async fn welcome(
         &mut self,
         startup: &Startup,
@@ -330,14 +369,7 @@ impl Guest {
         mut out: BytesMut,
     ) -> Result<Session, Refusal> {
         let database = String::from_utf8_lossy(&startup.database).into_owned();
-        let handle = self.handle.clone().ok_or(Refusal::Gone)?;
-        build::authentication_ok(&mut out);
-        params.encode(&mut out);
-        build::key_data(&mut out, handle.pid, handle.key(startup.minor));
-        build::ready(&mut out, Status::Idle);
-        self.send(&mut out).await?;
-        // From here on the session removes the client from the registry.
-        self.handle = None;
+        let handle = self.greet(startup, &params, &mut out).await?;
         Ok(Session {
             catalog: self.shared.control.catalog(&database),
             settings: self.shared.settings.load_full(),
@@ -385,6 +417,11 @@ async fn reported(
     users: &Arc<UserPools>,
     base: &Arc<Settings>,
 ) -> Result<Arc<Params>, Refusal> {
+    let (user, database) =
+        [&users.key.user, &users.key.database].map(|name| String::from_utf8_lossy(name)).into();
+    if let Some(standing) = shared.control.standing(&user, &database).await {
+        users.renew(standing);
+    }
     if let Some(params) = users.reported(base) {
         return Ok(params);
     }
@@ -401,14 +438,19 @@ async fn reported(
                 return Ok(params);
             }
             // A node that goes away in the middle of the login says so, too: another one may answer.
-            Err(CheckoutError::Open(ref error @ OpenError::Refused { ref frame, .. }))
-                if !error.is_node_failure() =>
-            {
-                return Err(Refusal::Frame(BytesMut::from(&frame[..])));
+            Err(CheckoutError::Open(error @ OpenError::Refused { .. })) if !error.is_node_failure() => {
+                return Err(refusal(error.into()));
             }
             Err(error) => last = error,
         }
     }
-    let error = last.to_pg();
-    Err(PgError { severity: pgsplit_wire::Severity::Fatal, ..error }.into())
+    Err(refusal(last))
+}
+
+/// What a client is told when no server lets it in: the server's own words, if it had any.
+fn refusal(error: CheckoutError) -> Refusal {
+    match error {
+        CheckoutError::Open(OpenError::Refused { frame, .. }) => Refusal::Frame(BytesMut::from(&frame[..])),
+        error => PgError { severity: pgsplit_wire::Severity::Fatal, ..error.to_pg() }.into(),
+    }
 }

@@ -168,6 +168,9 @@ impl Session {
             } else if self.state.effects.contains(Effects::MAYBE_DDL) {
                 self.suspected = self.catalog.suspect();
             }
+            if self.state.effects.contains(Effects::DDL) {
+                self.shared.control.forget_standings();
+            }
             link.server.set_applied(self.state.settings.current());
         }
     }

@@ -24,16 +24,19 @@ pub enum ClientState {
     Waiting = 3,
     /// A statement runs.
     Active = 4,
+    /// A replication connection, whatever it does.
+    Replication = 5,
 }
 
 impl ClientState {
     /// All states with their names in metrics.
-    pub const ALL: [(Self, &'static str); 5] = [
+    pub const ALL: [(Self, &'static str); 6] = [
         (Self::Login, "login"),
         (Self::Idle, "idle"),
         (Self::InTransaction, "in-transaction"),
         (Self::Waiting, "waiting"),
         (Self::Active, "active"),
+        (Self::Replication, "replication"),
     ];
 }
 

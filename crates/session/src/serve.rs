@@ -7,13 +7,13 @@ use bytes::BytesMut;
 use pgsplit_net::Stream;
 
 use crate::end::End;
-use crate::login::{NoSession, login};
+use crate::login::{Entered, NoSession, login};
 use crate::metrics::Metrics;
 use crate::session::Session;
 use crate::shared::Shared;
 
 /// How long a last message may take to reach a client that is told to go.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Serves one client until it leaves. Never panics on what the client sends; whatever goes wrong ends this session only.
 pub async fn serve(shared: Arc<Shared>, mut stream: Stream) {
@@ -23,7 +23,8 @@ pub async fn serve(shared: Arc<Shared>, mut stream: Stream) {
     let deadline = shared.settings.load().login;
     // Boxed: a login needs much more room than the session that lives on after it.
     match tokio::time::timeout(deadline, Box::pin(login(shared.clone(), stream))).await {
-        Ok(Ok(session)) => attend(session).await,
+        Ok(Ok(Entered::Session(session))) => attend(session).await,
+        Ok(Ok(Entered::Replication(passage))) => passage.run().await,
         Ok(Err(NoSession::Tell(mut stream, frame))) => {
             Metrics::count(&shared.metrics.login_failures);
             let _ = tokio::time::timeout(PATIENCE, stream.write_all(&frame)).await;

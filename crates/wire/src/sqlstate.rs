@@ -11,6 +11,8 @@ pub const RESOLUTION_UNKNOWN: SqlState = *b"08007";
 pub const PROTOCOL_VIOLATION: SqlState = *b"08P01";
 /// 0A000
 pub const FEATURE_NOT_SUPPORTED: SqlState = *b"0A000";
+/// 22023
+pub const INVALID_PARAMETER_VALUE: SqlState = *b"22023";
 /// 25006
 pub const READ_ONLY_TRANSACTION: SqlState = *b"25006";
 /// 25P02

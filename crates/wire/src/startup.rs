@@ -12,6 +12,9 @@ pub const PROTOCOL_3_0: i32 = 196_608;
 /// Protocol 3.2, the newest spoken (cancel keys of up to 256 bytes).
 pub const PROTOCOL_3_2: i32 = 196_610;
 
+/// Longer names of roles and databases are cut off silently (`NAMEDATALEN` less the terminator).
+const LONGEST_NAME: usize = 63;
+
 /// Name and value of a setting, as the client wrote them.
 pub type Setting = (Vec<u8>, Vec<u8>);
 
@@ -27,6 +30,9 @@ pub enum StartupError {
     /// No `user`.
     #[error("no PostgreSQL user name specified in startup packet")]
     NoUser,
+    /// `replication` is something else than a boolean or `database`.
+    #[error("invalid value for parameter \"replication\": \"{0}\"")]
+    Replication(String),
 }
 
 impl StartupError {
@@ -37,6 +43,54 @@ impl StartupError {
             Self::Layout => crate::sqlstate::PROTOCOL_VIOLATION,
             Self::Version(..) => crate::sqlstate::FEATURE_NOT_SUPPORTED,
             Self::NoUser => crate::sqlstate::INVALID_AUTHORIZATION,
+            Self::Replication(_) => crate::sqlstate::INVALID_PARAMETER_VALUE,
+        }
+    }
+
+    /// What PostgreSQL advises in the same case.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Replication(_) => Some("Valid values are: \"false\", 0, \"true\", 1, \"database\"."),
+            _ => None,
+        }
+    }
+}
+
+/// What a client speaks on its connection: SQL, or the streaming replication protocol too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Replication {
+    /// SQL alone.
+    #[default]
+    No,
+    /// Replication commands for the whole cluster; the connection has no database.
+    Physical,
+    /// Replication commands and SQL in a database, for logical decoding.
+    Database,
+}
+
+impl Replication {
+    /// The value of the parameter `replication`; a boolean is spelt as in `parse_bool` (bool.c).
+    fn read(value: &[u8]) -> Result<Self, StartupError> {
+        let lower = value.to_ascii_lowercase();
+        let begins = |word: &str, least: usize| lower.len() >= least && word.as_bytes().starts_with(&lower);
+        match &lower[..] {
+            _ if value == b"database" => Ok(Self::Database),
+            b"1" => Ok(Self::Physical),
+            b"0" => Ok(Self::No),
+            _ if begins("true", 1) || begins("yes", 1) || begins("on", 2) => Ok(Self::Physical),
+            _ if begins("false", 1) || begins("no", 1) || begins("off", 2) => Ok(Self::No),
+            _ => Err(StartupError::Replication(String::from_utf8_lossy(value).into_owned())),
+        }
+    }
+
+    /// The value for a server.
+    #[must_use]
+    pub fn value(self) -> &'static [u8] {
+        match self {
+            Self::No => b"false",
+            Self::Physical => b"true",
+            Self::Database => b"database",
         }
     }
 }
@@ -56,8 +110,8 @@ pub struct Startup {
     pub database: Vec<u8>,
     /// `options`, command-line style.
     pub options: Vec<u8>,
-    /// `replication`, when given.
-    pub replication: Option<Vec<u8>>,
+    /// Whether it is a replication connection.
+    pub replication: Replication,
     /// All other parameters, in order: settings of the session.
     pub settings: Vec<Setting>,
 }
@@ -81,13 +135,15 @@ impl Startup {
             user: Vec::new(),
             database: Vec::new(),
             options: Vec::new(),
-            replication: None,
+            replication: Replication::No,
             settings: Vec::new(),
         };
         startup.read_pairs(pairs)?;
         if startup.user.is_empty() {
             return Err(StartupError::NoUser);
         }
+        startup.user.truncate(LONGEST_NAME);
+        startup.database.truncate(LONGEST_NAME);
         if startup.database.is_empty() {
             startup.database.clone_from(&startup.user);
         }
@@ -107,7 +163,7 @@ impl Startup {
                 b"user" => self.user = value,
                 b"database" => self.database = value,
                 b"options" => self.options = value,
-                b"replication" => self.replication = Some(value),
+                b"replication" => self.replication = Replication::read(&value)?,
                 _ if name.starts_with(b"_pq_.") => {
                     self.negotiate = true;
                     self.unknown_options.push(name.to_vec());
@@ -185,6 +241,24 @@ mod tests {
         assert_eq!(Startup::read(b"\0\x03\0\0user\0u\0"), Err(StartupError::Layout));
         assert_eq!(Startup::read(b"\0\x03\0\0\0"), Err(StartupError::NoUser));
         assert_eq!(Startup::read(b""), Err(StartupError::Layout));
+    }
+
+    #[test]
+    fn reads_replication() {
+        let read = |value: &str| {
+            let packet = [b"\0\x03\0\0user\0u\0replication\0", value.as_bytes(), b"\0\0"].concat();
+            Startup::read(&packet).map(|startup| startup.replication)
+        };
+        for value in ["true", "TR", "on", "1", "yes", "y"] {
+            assert_eq!(read(value), Ok(Replication::Physical), "{value}");
+        }
+        for value in ["false", "of", "0", "n"] {
+            assert_eq!(read(value), Ok(Replication::No), "{value}");
+        }
+        assert_eq!(read("database"), Ok(Replication::Database));
+        for value in ["o", "", "DATABASE", "trues", "2"] {
+            assert_eq!(read(value), Err(StartupError::Replication(value.to_owned())));
+        }
     }
 
     #[test]

@@ -36,6 +36,12 @@ impl Control for Nobody {
 
     fn forget(&self, _user: &str) {}
 
+    fn standing<'a>(&'a self, _user: &'a str, _database: &'a str) -> Later<'a, Option<Arc<str>>> {
+        Box::pin(async { None })
+    }
+
+    fn forget_standings(&self) {}
+
     fn vacate(&self, _database: &str) {}
 
     fn wait_primary(&self, _most: Duration) -> Later<'_, bool> {

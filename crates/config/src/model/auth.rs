@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-const QUERY: &str =
-    "SELECT rolname, rolpassword, rolvaliduntil FROM pg_authid WHERE rolname = $1 AND rolcanlogin";
+const QUERY: &str = "SELECT rolname, rolpassword, rolvaliduntil FROM pg_authid WHERE rolname = $1";
 
 /// `[auth]` as written.
 #[derive(Debug, Deserialize)]

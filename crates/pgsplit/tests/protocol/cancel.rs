@@ -116,6 +116,11 @@ fn a_wrong_key(arena: &Arena) {
     cancel(arena.to_proxy(), one.pid, &other.key);
     cancel(arena.to_proxy(), other.pid, &one.key);
     cancel(arena.to_proxy(), one.pid.wrapping_add(1_000_000), &one.key);
+    // A client of protocol 3.0 knows four bytes, and no longer key is its own.
+    for length in [3, 5, 32, 256] {
+        let other: Vec<u8> = one.key.iter().copied().chain(std::iter::repeat(0)).take(length).collect();
+        cancel(arena.to_proxy(), one.pid, &other);
+    }
     assert_eq!(one.client.read_until(b'Z').unwrap().len(), 4, "it was not cancelled");
     assert_eq!(other.client.rows("SELECT 1").unwrap().len(), 1);
 }
@@ -164,11 +169,15 @@ fn a_long_key(arena: &Arena) {
     assert_eq!(one.key.len(), 32);
     one.client.send(&q("SELECT pg_sleep(31)")).unwrap();
     wait_running(arena, "pg_sleep(31)");
-    for length in [4, 8, 31] {
+    for length in [0, 1, 3, 4, 8, 31] {
         cancel(arena.to_proxy(), one.pid, &one.key[..length]);
     }
+    for length in [33, 64, 256, 257, 9000] {
+        let longer: Vec<u8> = one.key.iter().copied().chain(std::iter::repeat(0)).take(length).collect();
+        cancel(arena.to_proxy(), one.pid, &longer);
+    }
     one.client.set_time_limit(Duration::from_millis(500)).unwrap();
-    assert!(one.client.read_message().is_err(), "a part of the key has cancelled");
+    assert!(one.client.read_message().is_err(), "another key has cancelled");
     cancel(arena.to_proxy(), one.pid, &one.key);
     one.client.set_time_limit(Duration::from_secs(10)).unwrap();
     assert_eq!(one.client.read_until(b'Z').unwrap().first().map(|m| m.tag), Some(b'T'));
