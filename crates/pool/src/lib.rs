@@ -11,6 +11,7 @@
 mod budget;
 mod cancel;
 mod error;
+mod listing;
 mod login;
 mod metrics;
 mod params;
@@ -22,6 +23,7 @@ mod users;
 
 pub use cancel::{CancelTarget, InFlight};
 pub use error::{CheckoutError, OpenError};
+pub use listing::Connection;
 pub use login::Credentials;
 pub use metrics::{Histogram, Metrics};
 pub use params::Params;

@@ -14,6 +14,7 @@ use pgsplit_wire::{HEADER, Header, build};
 
 use crate::cancel::{CancelTarget, host_of};
 use crate::error::OpenError;
+use crate::listing::Connection;
 use crate::params::Params;
 use crate::server::Parts;
 use crate::settings::Settings;
@@ -60,6 +61,8 @@ pub(crate) async fn open(
         })?;
     let Opened { stream, params, cancel } = opened?;
     let params = users.set_reported(&base, params);
+    let shown = Connection::new(node.id, users.key.clone(), cancel.pid());
+    environment.listing.enter(&shown);
     Ok(Parts {
         stream,
         node: node.id,
@@ -69,6 +72,7 @@ pub(crate) async fn open(
         generation,
         expires: expiry(settings.lifetime),
         prepared: settings.prepared_statements,
+        shown,
         outstanding: node.outstanding.clone(),
     })
 }

@@ -53,9 +53,11 @@ impl Session {
         if self.skipping {
             return self.skip(end).await;
         }
+        self.tally.begin();
         let catalog = self.facts_of_catalog().await;
         let mut survey = self.survey(bytes, &catalog)?;
         if end == BatchEnd::Sync && self.link.is_none() && self.needs_no_server(bytes, &survey, &catalog)? {
+            self.tally.begin();
             self.without_server(bytes, &survey, &catalog)?;
             return Ok(());
         }
@@ -183,6 +185,7 @@ impl Session {
                     survey.stale.extend(known.filter(|known| known.catalog != catalog.version()).cloned());
                     if let Some(facts) = facts.or_else(|| self.facts_of(bind.statement, catalog)) {
                         bound.add(&facts);
+                        self.tally.executes(facts.clone());
                         survey.local |= may_be_local(&facts);
                         survey.effects |= facts.effects;
                         survey.mentions.extend(mentions(&facts));

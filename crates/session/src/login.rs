@@ -14,10 +14,11 @@ use pgsplit_wire::{HEADER, Header, PgError, Status, build, sqlstate};
 
 use crate::journal::Journal;
 use crate::metrics::Metrics;
-use crate::registry::Client;
-use crate::session::Session;
+use crate::registry::{Client, Identity};
+use crate::session::{Session, Tally};
 use crate::shared::{AuthMethod, Shared};
 use crate::state::State;
+use crate::statistics::Database;
 
 /// The longest password message that is read.
 const MAX_PASSWORD_MESSAGE: usize = 16 * 1024;
@@ -32,7 +33,7 @@ pub(crate) enum NoSession {
 }
 
 impl NoSession {
-    fn tell(stream: Stream, error: &PgError) -> Self {
+    pub(crate) fn tell(stream: Stream, error: &PgError) -> Self {
         let mut frame = BytesMut::new();
         error.encode(&mut frame);
         Self::Tell(Box::new(stream), frame)
@@ -58,13 +59,13 @@ impl Verifiers {
     }
 }
 
-/// Takes a new connection up to its first ReadyForQuery.
-pub(crate) async fn login(shared: Arc<Shared>, stream: Stream) -> Result<Session, NoSession> {
+/// What a new connection asks for first. A cancel request is carried out here.
+pub(crate) async fn open(shared: &Arc<Shared>, stream: Stream) -> Result<(Stream, Startup), NoSession> {
     let tls = shared.tls.load_full();
     let (stream, packet) = match negotiate(stream, &tls).await {
         Ok(Opening::Startup { stream, bytes, .. }) => (stream, bytes),
         Ok(Opening::Cancel { body, .. }) => {
-            cancel(&shared, &body).await;
+            cancel(shared, &body).await;
             return Err(NoSession::Done);
         }
         Err(pgsplit_net::AcceptError::Refused(refusal)) => {
@@ -78,12 +79,15 @@ pub(crate) async fn login(shared: Arc<Shared>, stream: Stream) -> Result<Session
             return Err(NoSession::Done);
         }
     };
-    let startup = match Startup::read(&packet) {
-        Ok(startup) => startup,
-        Err(error) => {
-            return Err(NoSession::tell(stream, &PgError::fatal(error.sqlstate(), error.to_string())));
-        }
-    };
+    match Startup::read(&packet) {
+        Ok(startup) => Ok((stream, startup)),
+        Err(error) => Err(NoSession::tell(stream, &PgError::fatal(error.sqlstate(), error.to_string()))),
+    }
+}
+
+/// Takes a new connection up to its first ReadyForQuery.
+pub(crate) async fn login(shared: Arc<Shared>, stream: Stream) -> Result<Session, NoSession> {
+    let (stream, startup) = open(&shared, stream).await?;
     if shared.is_draining() {
         let error = PgError::fatal(sqlstate::CANNOT_CONNECT_NOW, "the database system is shutting down");
         return Err(NoSession::tell(stream, &error));
@@ -118,11 +122,11 @@ async fn cancel(shared: &Arc<Shared>, body: &[u8]) {
 }
 
 /// A client that is not let in yet.
-struct Guest {
-    shared: Arc<Shared>,
-    stream: Option<Stream>,
-    handle: Option<Arc<Client>>,
-    inbox: BytesMut,
+pub(crate) struct Guest {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) stream: Option<Stream>,
+    pub(crate) handle: Option<Arc<Client>>,
+    pub(crate) inbox: BytesMut,
 }
 
 impl Drop for Guest {
@@ -134,7 +138,7 @@ impl Drop for Guest {
 }
 
 /// Why a guest is not let in.
-enum Refusal {
+pub(crate) enum Refusal {
     Gone,
     Error(PgError),
     /// A server's own words.
@@ -177,7 +181,11 @@ impl Guest {
     }
 
     /// Lets the client prove who it is; what is won by that logs in to servers.
-    async fn authenticate(&mut self, startup: &Startup, out: &mut BytesMut) -> Result<Credentials, Refusal> {
+    pub(crate) async fn authenticate(
+        &mut self,
+        startup: &Startup,
+        out: &mut BytesMut,
+    ) -> Result<Credentials, Refusal> {
         let method = self.shared.settings.load().auth;
         let user = String::from_utf8_lossy(&startup.user).into_owned();
         match method {
@@ -331,6 +339,12 @@ impl Guest {
     ) -> Result<Session, Refusal> {
         let database = String::from_utf8_lossy(&startup.database).into_owned();
         let handle = self.handle.clone().ok_or(Refusal::Gone)?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into();
+        handle.set_identity(Identity {
+            user: text(&startup.user),
+            database: text(&startup.database),
+            application: text(base.get(b"application_name").unwrap_or_default()),
+        });
         build::authentication_ok(&mut out);
         params.encode(&mut out);
         build::key_data(&mut out, handle.pid, handle.key(startup.minor));
@@ -356,6 +370,9 @@ impl Guest {
             fatal: false,
             mentioned: Vec::new(),
             random: rand::random::<u32>() | 1,
+            recorder: self.shared.statistics.recorder(),
+            database: Database::new(&database),
+            tally: Tally::default(),
         })
     }
 }

@@ -49,6 +49,8 @@ impl Session {
         if self.open && attempt.verdict != Verdict::Read {
             self.leave_replica().await?;
         }
+        self.tally.begin();
+        self.tally.executes(facts.clone());
         self.attempt(&attempt, &mut |session, link| {
             session.send_named(link, &facts);
             link.out.extend_from_slice(frame);
@@ -66,6 +68,7 @@ impl Session {
             build::ready(&mut self.outbox, Status::Failed);
             return Ok(());
         }
+        self.tally.begin();
         let attempt = Attempt::unread(BatchEnd::Sync);
         self.attempt(&attempt, &mut |_, link| {
             link.out.extend_from_slice(frame);
