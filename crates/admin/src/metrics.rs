@@ -142,6 +142,12 @@ fn decisions(page: &mut Page<'_>, shared: &Shared) -> Result<(), Error> {
         family("statements_failed", "Simple queries and batches that ended in an error"),
         value(&metrics.failed),
     )?;
+    let (known, forgotten) = shared.statistics.size();
+    page.gauge(family("statements_known", "Statements whose figures the console shows"), known as f64)?;
+    page.counter(
+        family("statements_forgotten", "Statements whose figures had to make room for others"),
+        forgotten,
+    )?;
     page.counter(
         family("local_answers", "Statements that were answered without a server"),
         value(&metrics.local_answers),

@@ -163,6 +163,7 @@ impl Session {
                     if facts.effects.contains(Effects::VACATES) {
                         self.vacate(parse.text);
                     }
+                    self.tally.reads(parse.text);
                     survey.idle = false;
                     survey.names = true;
                     survey.local |= may_be_local(&facts);
@@ -182,10 +183,14 @@ impl Session {
                     let known = self
                         .prepared(bind.statement)
                         .filter(|_| facts.is_none() && !bind.statement.is_empty());
+                    let text = known.map(|known| known.statement.clone());
                     survey.stale.extend(known.filter(|known| known.catalog != catalog.version()).cloned());
                     if let Some(facts) = facts.or_else(|| self.facts_of(bind.statement, catalog)) {
                         bound.add(&facts);
                         self.tally.executes(facts.clone());
+                        if let Some(known) = text {
+                            self.tally.reads(&known.key.text);
+                        }
                         survey.local |= may_be_local(&facts);
                         survey.effects |= facts.effects;
                         survey.mentions.extend(mentions(&facts));

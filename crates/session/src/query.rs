@@ -51,6 +51,7 @@ impl Session {
         }
         self.tally.begin();
         self.tally.executes(facts.clone());
+        self.tally.reads(text);
         self.attempt(&attempt, &mut |session, link| {
             session.send_named(link, &facts);
             link.out.extend_from_slice(frame);

@@ -13,7 +13,7 @@ use crate::link::Link;
 use crate::registry::Client;
 use crate::shared::{SessionSettings, Shared};
 use crate::state::State;
-use crate::statistics::{Database, Recorder};
+use crate::statistics::{Database, Recorder, route};
 
 /// A logged-in client and everything that is known of it.
 #[derive(Debug)]
@@ -60,6 +60,8 @@ pub(crate) struct Tally {
     pub more: Vec<Arc<Facts>>,
     pub failed: bool,
     pub rows: u64,
+    /// The application's route, of the first statement that has one.
+    pub route: Vec<u8>,
 }
 
 impl Tally {
@@ -68,6 +70,14 @@ impl Tally {
         self.first = None;
         self.more.clear();
         (self.failed, self.rows) = (false, 0);
+        self.route.clear();
+    }
+
+    /// Looks for the route in a text that is executed.
+    pub(crate) fn reads(&mut self, text: &[u8]) {
+        if self.route.is_empty() {
+            route(text, &mut self.route);
+        }
     }
 
     pub(crate) fn executes(&mut self, facts: Arc<Facts>) {

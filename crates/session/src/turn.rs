@@ -251,11 +251,12 @@ impl Session {
             failed,
             rows,
             pinned,
+            route: &self.tally.route,
         };
         self.recorder.note(&ran);
         if !self.tally.more.is_empty() {
             // What a batch came to as a whole is its first statement's.
-            (ran.failed, ran.rows, ran.pinned) = (false, 0, false);
+            (ran.failed, ran.rows, ran.pinned, ran.route) = (false, 0, false, b"");
             for facts in self.tally.more.drain(..) {
                 self.recorder.note(&Ran { facts: &facts, ..ran });
             }

@@ -18,6 +18,7 @@ pub(super) enum Show {
     Pins,
     Statements,
     Tables,
+    Routes,
     Rules,
     Metrics,
     Config,
@@ -26,7 +27,7 @@ pub(super) enum Show {
 
 impl Show {
     /// All, with their names and what they show, in the order of SHOW HELP.
-    pub(super) const ALL: [(Self, &'static str, &'static str); 12] = [
+    pub(super) const ALL: [(Self, &'static str, &'static str); 13] = [
         (Self::Help, "HELP", "the commands"),
         (Self::Nodes, "NODES", "servers: role, state, lag, load"),
         (Self::Pools, "POOLS", "connections by user, database and node"),
@@ -35,6 +36,7 @@ impl Show {
         (Self::Pins, "PINS", "sessions tied to one connection, by reason"),
         (Self::Statements, "STATEMENTS", "statements seen: calls, targets, times"),
         (Self::Tables, "TABLES", "reads and writes by table"),
+        (Self::Routes, "ROUTES", "calls by the application's route"),
         (Self::Rules, "RULES", "the configured rules, in order"),
         (Self::Metrics, "METRICS", "every counter, as in /metrics"),
         (Self::Config, "CONFIG", "settings in force; secrets hidden"),

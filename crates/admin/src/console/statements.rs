@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pgsplit_session::Shared;
-use pgsplit_session::statistics::{Side, Statement};
+use pgsplit_session::statistics::{Route, Side, Statement};
 
 use super::table::{Column, Kind, Value};
 
@@ -35,6 +35,19 @@ pub(super) const TABLES: &[Column] = &[
     ("replica_share", Kind::Real),
 ];
 
+pub(super) const ROUTES: &[Column] = &[
+    ("route", Kind::Text),
+    ("calls", Kind::Int),
+    ("primary", Kind::Int),
+    ("replica", Kind::Int),
+    ("errors", Kind::Int),
+    ("primary_p50_ms", Kind::Real),
+    ("primary_p99_ms", Kind::Real),
+    ("replica_p50_ms", Kind::Real),
+    ("replica_p99_ms", Kind::Real),
+    ("last_call", Kind::Time),
+];
+
 /// Of a longer text only the beginning is shown.
 const SHOWN: usize = 2_000;
 
@@ -44,9 +57,6 @@ pub(super) fn statements(shared: &Shared) -> Vec<Vec<Value>> {
 
 fn statement(one: &Statement) -> Vec<Value> {
     let [primary, replica] = &one.sides;
-    let time = |side: &Side, share: f64| -> Value {
-        side.times.quantile(share).map(|micros| Duration::from_secs_f64(micros / 1e6)).into()
-    };
     vec![
         one.calls().into(),
         primary.calls().into(),
@@ -64,6 +74,29 @@ fn statement(one: &Statement) -> Vec<Value> {
         format!("{:016x}", one.facts.fingerprint).into(),
         one.facts.text().chars().take(SHOWN).collect::<String>().into(),
     ]
+}
+
+pub(super) fn routes(shared: &Shared) -> Vec<Vec<Value>> {
+    let row = |one: Route| {
+        let [primary, replica] = &one.sides;
+        vec![
+            (*one.name).into(),
+            (primary.calls() + replica.calls()).into(),
+            primary.calls().into(),
+            replica.calls().into(),
+            one.errors.into(),
+            time(primary, 0.5),
+            time(primary, 0.99),
+            time(replica, 0.5),
+            time(replica, 0.99),
+            one.last.into(),
+        ]
+    };
+    shared.statistics.routes().into_iter().map(row).collect()
+}
+
+fn time(side: &Side, share: f64) -> Value {
+    side.times.quantile(share).map(|micros| Duration::from_secs_f64(micros / 1e6)).into()
 }
 
 #[derive(Default)]

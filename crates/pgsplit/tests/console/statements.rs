@@ -34,6 +34,13 @@ pub(crate) fn are_counted(cluster: &Cluster) {
     );
     assert_eq!((first(4), first(5), first(14)), ("0".into(), "1".into(), read.into()));
     assert!(first(9).parse::<f64>().unwrap() > 0.0 && rows[0][7].is_none(), "times by side: {rows:?}");
+    (0..3).for_each(|_| drop(client.rows("SELECT 1 FROM kept /*method='GET',route='%2Fkept'*/").unwrap()));
+    wait::until("the route", wait::LIMIT, || {
+        let rows = console.rows("SHOW ROUTES").unwrap();
+        let told: Vec<_> = rows.iter().flat_map(|row| row[..4].iter().flatten().cloned()).collect();
+        Ok((told == ["GET /kept", "3", "0", "3"]).then_some(()))
+    })
+    .unwrap();
     // Prepared, in a transaction, failed, and pinned.
     client.rows("BEGIN").unwrap();
     client.rows("SELECT name FROM kept WHERE id = 1").unwrap();
@@ -55,7 +62,7 @@ pub(crate) fn are_counted(cluster: &Cluster) {
     let clients = console.rows("SHOW CLIENTS").unwrap();
     assert_eq!(clients[0][6].as_deref(), Some("listen"));
     let tables = console.rows("SHOW TABLES").unwrap();
-    assert_eq!(cell(&tables, (1, "kept"), 2).as_deref(), Some("43"), "{tables:?}");
+    assert_eq!(cell(&tables, (1, "kept"), 2).as_deref(), Some("46"), "{tables:?}");
     assert_eq!(cell(&tables, (1, "kept"), 3).as_deref(), Some("1"));
     let metrics = proxy.metrics().unwrap();
     assert!(metrics.sum("pgsplit_statements_failed_total", &[]) >= 1.0);

@@ -5,6 +5,7 @@
 //! seconds, and when somebody asks, into one table of bounded size.
 
 mod latency;
+mod route;
 mod sheet;
 
 use std::collections::HashMap;
@@ -16,7 +17,8 @@ use pgsplit_route::Reason;
 use pgsplit_sql::Facts;
 
 pub use latency::Latency;
-use sheet::{ByKey, Line, Sheet};
+pub(crate) use route::route;
+use sheet::{ByKey, Line, ROUTES, Sheet};
 pub(crate) use sheet::{Database, Ran, Recorder};
 
 /// Everything that is known of statements.
@@ -31,6 +33,7 @@ pub struct Statistics {
 #[derive(Debug, Default)]
 struct Table {
     statements: ByKey<Arc<Statement>>,
+    routes: ByKey<Route>,
     bytes: usize,
     others: u64,
     forgotten: u64,
@@ -65,6 +68,13 @@ pub struct Side {
 }
 
 impl Side {
+    fn add(&mut self, more: &sheet::Side) {
+        for (sum, count) in self.reasons.iter_mut().zip(&more.reasons) {
+            *sum += u64::from(*count);
+        }
+        self.times.add(&more.times);
+    }
+
     /// How many.
     #[must_use]
     pub fn calls(&self) -> u64 {
@@ -88,10 +98,7 @@ impl Statement {
 
     fn add(&mut self, line: &Line, last: SystemTime) {
         for (side, more) in self.sides.iter_mut().zip(&line.sides) {
-            for (sum, count) in side.reasons.iter_mut().zip(&more.reasons) {
-                *sum += u64::from(*count);
-            }
-            side.times.add(&more.times);
+            side.add(more);
         }
         self.errors += u64::from(line.errors);
         self.pins += u64::from(line.pins);
@@ -130,6 +137,19 @@ impl Statement {
     }
 }
 
+/// A route of the application.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// `GET /api/projects`, as it was tagged.
+    pub name: Arc<str>,
+    /// Calls on the primary, and on replicas.
+    pub sides: [Side; 2],
+    /// Calls that ended in an error.
+    pub errors: u64,
+    /// When it was last called.
+    pub last: SystemTime,
+}
+
 /// All statements at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Gathered {
@@ -164,6 +184,25 @@ impl Statistics {
         }
     }
 
+    /// Every route up to now, most calls first.
+    #[must_use]
+    pub fn routes(&self) -> Vec<Route> {
+        self.gather();
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut routes: Vec<_> = table.routes.values().cloned().collect();
+        drop(table);
+        let calls = |route: &Route| route.sides.iter().map(Side::calls).sum::<u64>();
+        routes.sort_by(|a, b| calls(b).cmp(&calls(a)).then_with(|| a.name.cmp(&b.name)));
+        routes
+    }
+
+    /// How many statements are in the table, and how many had to make room.
+    #[must_use]
+    pub fn size(&self) -> (usize, u64) {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        (table.statements.len(), table.forgotten)
+    }
+
     /// Everything up to now.
     #[must_use]
     pub fn all(&self) -> Gathered {
@@ -181,6 +220,7 @@ impl Table {
     fn add(&mut self, sheet: &Sheet) {
         let (now, wall) = (Instant::now(), SystemTime::now());
         self.others += sheet.others;
+        self.add_routes(sheet, |at| wall.checked_sub(now.saturating_duration_since(at)).unwrap_or(wall));
         for (key, line) in &sheet.lines {
             let last = wall.checked_sub(now.saturating_duration_since(line.last)).unwrap_or(wall);
             let statement = self.statements.entry(*key).or_insert_with(|| {
@@ -192,6 +232,23 @@ impl Table {
             // Copied only while somebody looks at what there was before.
             Arc::make_mut(statement).add(line, last);
             self.bytes = (self.bytes + statement.bytes()).saturating_sub(before);
+        }
+    }
+
+    fn add_routes(&mut self, sheet: &Sheet, wall: impl Fn(Instant) -> SystemTime) {
+        for (key, line) in &sheet.routes {
+            let known = self.routes.contains_key(key) || self.routes.len() < ROUTES;
+            let (key, name) = if known { (*key, line.name.clone()) } else { (0, "(others)".into()) };
+            let last = wall(line.last);
+            let route = self.routes.entry(key).or_insert_with(|| Route {
+                name,
+                sides: Default::default(),
+                errors: 0,
+                last,
+            });
+            route.sides.iter_mut().zip(&line.sides).for_each(|(side, more)| side.add(more));
+            route.errors += u64::from(line.errors);
+            route.last = route.last.max(last);
         }
     }
 
@@ -239,6 +296,7 @@ mod tests {
                 failed: false,
                 rows: 2,
                 pinned: false,
+                route: b"",
             });
         }
     }
@@ -282,6 +340,8 @@ mod tests {
         let statistics = Statistics::new(1 << 30);
         (0..5_000).for_each(|n| note(&statistics, &format!("SELECT a{n}"), 1));
         let all = statistics.all();
-        assert_eq!((all.statements.len(), all.others), (4096, 904));
+        let calls: u64 = all.statements.iter().map(|one| one.calls()).sum();
+        assert!(all.others > 0 && all.statements.len() > 500, "{}", all.statements.len());
+        assert_eq!(calls + all.others, 5_000);
     }
 }

@@ -13,8 +13,11 @@ use pgsplit_sql::Facts;
 
 use super::latency::Latency;
 
-/// Statements on a sheet. It is taken away every few seconds; what has no place counts as others.
-const MOST: usize = 4096;
+/// Bytes of a sheet. It is taken away every few seconds; what has no place counts as others.
+const MOST: usize = 1 << 20;
+
+/// Routes, on a sheet and in the table; what comes behind is counted together.
+pub(crate) const ROUTES: usize = 1_000;
 
 /// A statement in a database.
 pub(crate) type Key = u64;
@@ -53,6 +56,8 @@ pub(crate) struct Ran<'a> {
     pub(crate) failed: bool,
     pub(crate) rows: u64,
     pub(crate) pinned: bool,
+    /// Empty without one.
+    pub(crate) route: &'a [u8],
 }
 
 /// A session's database, hashed once.
@@ -80,6 +85,15 @@ pub(crate) struct Line {
     pub(crate) last: Instant,
 }
 
+/// One route on a sheet.
+#[derive(Debug)]
+pub(crate) struct RouteLine {
+    pub(crate) name: Arc<str>,
+    pub(crate) sides: [Side; 2],
+    pub(crate) errors: u32,
+    pub(crate) last: Instant,
+}
+
 /// Calls on the primary, or on replicas.
 #[derive(Debug, Default)]
 pub(crate) struct Side {
@@ -90,6 +104,8 @@ pub(crate) struct Side {
 #[derive(Debug, Default)]
 pub(crate) struct Sheet {
     pub(crate) lines: ByKey<Box<Line>>,
+    pub(crate) routes: ByKey<Box<RouteLine>>,
+    bytes: usize,
     /// Calls of statements that found no place.
     pub(crate) others: u64,
 }
@@ -106,17 +122,50 @@ impl Recorder {
 
     pub(crate) fn note(&self, ran: &Ran<'_>) {
         let mut sheet = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sheet = &mut *sheet;
         let key = ran.facts.statement() ^ ran.database.hash;
-        let full = sheet.lines.len() >= MOST;
         let line = match sheet.lines.get_mut(&key) {
             Some(line) => line,
-            None if full => {
+            None if sheet.bytes >= MOST => {
                 sheet.others += 1;
                 return;
             }
-            None => sheet.lines.entry(key).or_insert_with(|| Line::new(ran)),
+            None => {
+                sheet.bytes += size_of::<Line>() + ran.facts.bytes();
+                sheet.lines.entry(key).or_insert_with(|| Line::new(ran))
+            }
         };
         line.note(ran);
+        if !ran.route.is_empty() {
+            sheet.note_route(ran);
+        }
+    }
+}
+
+impl Sheet {
+    fn note_route(&mut self, ran: &Ran<'_>) {
+        let key = pgsplit_sql::scan::fingerprint(ran.route);
+        let known = self.routes.contains_key(&key) || self.routes.len() < ROUTES;
+        // Applications that write their paths instead of the patterns must not fill the memory.
+        let (key, name) = if known { (key, ran.route) } else { (0, &b"(others)"[..]) };
+        let line = self.routes.entry(key).or_insert_with(|| {
+            let name = String::from_utf8_lossy(name).into();
+            Box::new(RouteLine { name, sides: Default::default(), errors: 0, last: ran.began })
+        });
+        if let Some(side) = line.sides.get_mut(usize::from(ran.replica)) {
+            side.note(ran);
+        }
+        line.errors += u32::from(ran.failed);
+        line.last = ran.began;
+    }
+}
+
+impl Side {
+    fn note(&mut self, ran: &Ran<'_>) {
+        if let Some(count) = self.reasons.get_mut(ran.decision.reason.index()) {
+            *count = count.saturating_add(1);
+        }
+        self.times.observe(u64::try_from(ran.took.as_micros()).unwrap_or(u64::MAX));
     }
 }
 
@@ -135,10 +184,7 @@ impl Line {
 
     fn note(&mut self, ran: &Ran<'_>) {
         if let Some(side) = self.sides.get_mut(usize::from(ran.replica)) {
-            if let Some(count) = side.reasons.get_mut(ran.decision.reason.index()) {
-                *count = count.saturating_add(1);
-            }
-            side.times.observe(u64::try_from(ran.took.as_micros()).unwrap_or(u64::MAX));
+            side.note(ran);
         }
         self.errors += u32::from(ran.failed);
         self.pins += u32::from(ran.pinned);
