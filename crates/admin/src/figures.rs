@@ -44,11 +44,17 @@ pub struct Reload {
     pub successful: bool,
     /// When it last had none.
     pub success: SystemTime,
+    /// Reloads that were put into force.
+    pub accepted: u64,
+    /// Reloads that were refused, or went back.
+    pub refused: u64,
+    /// Of all settings in force.
+    pub hash: u64,
 }
 
 impl Default for Reload {
     fn default() -> Self {
-        Self { successful: true, success: SystemTime::UNIX_EPOCH }
+        Self { successful: true, success: SystemTime::UNIX_EPOCH, accepted: 0, refused: 0, hash: 0 }
     }
 }
 

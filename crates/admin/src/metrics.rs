@@ -60,6 +60,16 @@ struct Build {
 }
 
 #[derive(Debug, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
+#[derive(Debug, EncodeLabelSet)]
+struct HashLabels {
+    hash: String,
+}
+
+#[derive(Debug, EncodeLabelSet)]
 struct DecisionLabels {
     target: &'static str,
     reason: &'static str,
@@ -106,7 +116,14 @@ fn reload(page: &mut Page<'_>, reload: &Reload) -> Result<(), Error> {
         "config_last_reload_success_timestamp",
         "When the configuration was last read without an error",
     );
-    page.gauge(at.seconds(), since.as_secs_f64())
+    page.gauge(at.seconds(), since.as_secs_f64())?;
+    let results = [("accepted", reload.accepted), ("refused", reload.refused)];
+    page.counters(
+        family("config_reloads", "Times that the configuration was read again, by what came of it"),
+        results.map(|(result, count)| (ResultLabels { result }, count)),
+    )?;
+    let hash = format!("{:016x}", reload.hash);
+    page.info(family("config", "A hash of the settings in force"), &HashLabels { hash })
 }
 
 fn decisions(page: &mut Page<'_>, shared: &Shared) -> Result<(), Error> {
@@ -120,6 +137,16 @@ fn decisions(page: &mut Page<'_>, shared: &Shared) -> Result<(), Error> {
     page.histograms(
         family("query_duration", "Time from a statement's last byte to the end of its answer"),
         durations.map(|(&target, histogram)| (TargetLabels { target }, histogram)),
+    )?;
+    page.counter(
+        family("statements_failed", "Simple queries and batches that ended in an error"),
+        value(&metrics.failed),
+    )?;
+    let (known, forgotten) = shared.statistics.size();
+    page.gauge(family("statements_known", "Statements whose figures the console shows"), known as f64)?;
+    page.counter(
+        family("statements_forgotten", "Statements whose figures had to make room for others"),
+        forgotten,
     )?;
     page.counter(
         family("local_answers", "Statements that were answered without a server"),

@@ -28,4 +28,5 @@ pub use cluster::{Cluster, Primary};
 pub use error::Error;
 pub use metrics::{Counter, Metrics, NodeMetrics};
 pub use settings::{AllowedRole, Login, NodeSettings, ServerTls, Settings};
+pub use tls::Tls as ControlTls;
 pub use verifier::{Lookup, Verifier};

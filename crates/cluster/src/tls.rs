@@ -18,11 +18,11 @@ use crate::settings::ServerTls;
 
 /// Makes TLS handshakes for tokio-postgres. Without a configuration it is never asked, as the mode is `Disable`.
 #[derive(Clone)]
-pub(crate) struct Tls(Option<tokio_rustls::TlsConnector>);
+pub struct Tls(Option<tokio_rustls::TlsConnector>);
 
 impl Tls {
     /// The connector of these settings, and the mode that tokio-postgres must be told.
-    pub(crate) fn new(tls: &ServerTls) -> (Self, SslMode) {
+    pub fn new(tls: &ServerTls) -> (Self, SslMode) {
         let (config, mode) = match tls {
             ServerTls::Disable => (None, SslMode::Disable),
             ServerTls::Prefer(config) => (Some(config), SslMode::Prefer),
@@ -47,7 +47,7 @@ where
 }
 
 /// One handshake to be made.
-pub(crate) struct Handshake {
+pub struct Handshake {
     connector: Option<tokio_rustls::TlsConnector>,
     name: ServerName<'static>,
 }
@@ -71,7 +71,7 @@ where
 }
 
 /// A rustls stream as tokio-postgres wants it.
-pub(crate) struct Stream<S>(tokio_rustls::client::TlsStream<S>);
+pub struct Stream<S>(tokio_rustls::client::TlsStream<S>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Stream<S> {
     fn channel_binding(&self) -> ChannelBinding {

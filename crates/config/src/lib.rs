@@ -11,6 +11,7 @@ mod config;
 mod date;
 mod decode;
 mod document;
+mod listing;
 mod model;
 mod one_or_many;
 mod problem;
@@ -24,6 +25,7 @@ mod validate;
 pub use address::{Address, AddressError, Listen};
 pub use config::{Auth, Config, Node, Rule, Tls, TlsIdentity};
 pub use date::Date;
+pub use listing::Entry;
 pub use model::{
     AuthMethod, Balance, BalancePolicy, ClientTls, Consistency, ConsistencyLevel, Expect, Fallback, Health,
     Log, LogFormat, Match, MaxConnections, NodeRole, Pool, PoolMode, ReadOnlyTransactions, Reads, Retry,
@@ -31,3 +33,5 @@ pub use model::{
 };
 pub use problem::{Error, Position, Problem, Warning};
 pub use secret::Secret;
+pub use suggest::nearest;
+pub use units::parse_duration as duration;

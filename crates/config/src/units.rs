@@ -20,6 +20,14 @@ const SIZE_UNITS: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 2
 const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
 const LARGEST: u64 = 1 << 40;
 
+/// Reads a duration as the file has it: "500ms", "1h30m".
+///
+/// # Errors
+/// What is wrong with it, in a sentence.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    DURATION.parse(text).map(Duration::from_micros)
+}
+
 /// For `deserialize_with`: a duration; "0" is zero.
 pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     deserializer.deserialize_any(UnitVisitor(&DURATION)).map(Duration::from_micros)

@@ -6,9 +6,7 @@ use std::process::ExitCode;
 
 use pgsplit_config::Config;
 
-use crate::control::Users;
-use crate::wiring::Tls;
-use crate::{logging, output, unsupported};
+use crate::{output, unsupported, validate};
 
 /// Prints what is wrong and a summary. The exit code is 0, or 1 when there are errors.
 pub(crate) fn check(path: &Path) -> anyhow::Result<ExitCode> {
@@ -19,13 +17,7 @@ pub(crate) fn check(path: &Path) -> anyhow::Result<ExitCode> {
             let mut warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
             let without_effect = unsupported::without_effect(&config);
             warnings.extend(without_effect.into_iter().map(|warning| format!("{shown}: {warning}")));
-            let outcomes = [
-                unsupported::refuse(&config),
-                logging::filter(&config.log).map(drop),
-                Users::of(&config).map(drop),
-                Tls::load(&config).map(drop),
-            ];
-            let errors = outcomes.into_iter().filter_map(Result::err);
+            let errors = validate::problems(&config).into_iter();
             (errors.map(|error| format!("{shown}: {error:#}")).collect(), warnings)
         }
         Err(error) => (error.problems().iter().map(ToString::to_string).collect::<Vec<_>>(), Vec::new()),

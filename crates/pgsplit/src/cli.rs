@@ -20,6 +20,10 @@ pub(crate) enum Command {
     Check(ConfigFile),
     /// Say where a statement would go, and why
     Explain(Explain),
+    /// Have the running proxy read its configuration again
+    Reload(Reload),
+    /// Say which statements would go elsewhere with another file
+    Diff(Diff),
     /// Try it: a local cluster with the proxy in front, gone at Ctrl-C
     Demo(Demo),
     /// Print configuration
@@ -50,6 +54,34 @@ pub(crate) struct Explain {
     /// The statement, or - to read it from standard input
     #[arg(value_name = "SQL")]
     pub(crate) sql: String,
+}
+
+const LOGIN: &str = "\
+Speaks with the running proxy on its admin port, which the configuration names.
+The login is auth.user with auth.password, or what PGUSER and PGPASSWORD say;
+it must be auth.user or one of admin_users.";
+
+#[derive(Debug, Args)]
+#[command(after_help = LOGIN)]
+pub(crate) struct Reload {
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+    /// Go back after this time, as in 5m, unless confirmed
+    #[arg(long, value_name = "TIME", conflicts_with = "confirmed")]
+    pub(crate) confirm: Option<String>,
+    /// Keep what was reloaded with --confirm
+    #[arg(long)]
+    pub(crate) confirmed: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = LOGIN)]
+pub(crate) struct Diff {
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+    /// The file to compare with what is in force
+    #[arg(value_name = "NEW.toml")]
+    pub(crate) new: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -30,7 +30,7 @@ pub(crate) struct ControlPlane {
 
 impl ControlPlane {
     pub(crate) fn new(cluster: Cluster, users: Users) -> Arc<Self> {
-        let reload = Mutex::new(Reload { successful: true, success: SystemTime::now() });
+        let reload = Mutex::new(Reload { success: SystemTime::now(), ..Reload::default() });
         Arc::new(Self { cluster, users: ArcSwap::from_pointee(users), reload })
     }
 
@@ -43,13 +43,19 @@ impl ControlPlane {
         self.users.store(Arc::new(users));
     }
 
-    /// Remembers how a reload went.
-    pub(crate) fn reloaded(&self, successful: bool) {
+    /// Remembers how a reload went, if there was one, and what is in force.
+    pub(crate) fn reloaded(&self, successful: Option<bool>, hash: u64) {
         let mut reload = self.reload.lock().unwrap_or_else(PoisonError::into_inner);
-        reload.successful = successful;
-        if successful {
-            reload.success = SystemTime::now();
+        reload.hash = hash;
+        match successful {
+            Some(true) => {
+                reload.accepted += 1;
+                reload.success = SystemTime::now();
+            }
+            Some(false) => reload.refused += 1,
+            None => return,
         }
+        reload.successful = successful == Some(true);
     }
 }
 
@@ -72,12 +78,17 @@ impl Control for ControlPlane {
 
     fn stored<'a>(&'a self, user: &'a str) -> Later<'a, Result<Option<Stored>, String>> {
         Box::pin(async move {
-            if let Some(password) = self.users.load().0.get(user) {
-                return Ok(Some(Stored { password: password.clone(), expired: false }));
+            let stored = |password: StoredPassword| Stored { password, expired: false };
+            let users = self.users.load_full();
+            if let Some(password) = users.named.get(user) {
+                return Ok(Some(stored(password.clone())));
             }
-            let Lookup::Role(role) = self.cluster.verifier(user).await.map_err(|error| error.to_string())?
-            else {
-                return Ok(None);
+            // The console is needed most when no server answers.
+            let own = users.own.as_ref().filter(|(name, _)| name == user).map(|(_, own)| stored(own.clone()));
+            let role = match self.cluster.verifier(user).await {
+                Ok(Lookup::Role(role)) => role,
+                Ok(_) => return Ok(own),
+                Err(error) => return own.map(Some).ok_or_else(|| error.to_string()),
             };
             // PostgreSQL too treats a role without a password as one whose password is wrong.
             let Some(secret) = &role.secret else { return Ok(None) };
@@ -146,9 +157,14 @@ impl Report for Reporter {
     }
 }
 
-/// The passwords and verifiers of the users file.
+/// The passwords and verifiers that are known without a server.
 #[derive(Default)]
-pub(crate) struct Users(BTreeMap<String, StoredPassword>);
+pub(crate) struct Users {
+    /// Of the users file.
+    named: BTreeMap<String, StoredPassword>,
+    /// pgsplit's own login.
+    own: Option<(String, StoredPassword)>,
+}
 
 impl Users {
     /// Reads each entry, so that a broken verifier is found at start and not at a login.
@@ -157,7 +173,11 @@ impl Users {
             let stored = StoredPassword::parse(secret.expose());
             stored.map(|stored| (name.clone(), stored)).with_context(|| format!("auth.users: user `{name}`"))
         });
-        users.collect::<anyhow::Result<_>>().map(Self)
+        let own = config.auth.password.as_ref().map(|secret| {
+            let password = pgsplit_auth::Secret::new(secret.expose());
+            (config.auth.user.clone(), StoredPassword::Plain(password))
+        });
+        Ok(Self { named: users.collect::<anyhow::Result<_>>()?, own })
     }
 }
 

@@ -18,7 +18,7 @@ use crate::workers::Workers;
 pub(crate) async fn bind(config: &Config) -> anyhow::Result<Vec<Listener>> {
     let mut listeners = Vec::new();
     for listen in config.listen.iter().filter_map(tcp) {
-        listeners.extend(bind_tcp(listen, config.reuse_port).await?);
+        listeners.extend(bind_tcp("listen", listen, config.reuse_port).await?);
     }
     let port = listeners.iter().find_map(|listener| port(listener.local_addr())).unwrap_or(UNIX_PORT);
     for listen in &config.listen {
@@ -31,6 +31,22 @@ pub(crate) async fn bind(config: &Config) -> anyhow::Result<Vec<Listener>> {
     }
     Ok(listeners)
 }
+
+/// Binds the address of the admin console.
+pub(crate) async fn bind_admin(config: &Config) -> anyhow::Result<Vec<Listener>> {
+    match &config.admin {
+        None => Ok(Vec::new()),
+        Some(Listen::Tcp(address)) => bind_tcp("admin", address, false).await,
+        Some(Listen::Unix { directory }) => {
+            let address = ListenAddr::Unix { directory: directory.clone(), port: ADMIN_PORT };
+            let listener = Listener::bind(&address, false);
+            Ok(vec![listener.with_context(|| advice("admin", &address.to_string()))?])
+        }
+    }
+}
+
+/// The port in the name of the console's Unix socket.
+pub(crate) const ADMIN_PORT: u16 = 6433;
 
 /// The port in a Unix socket's name when nothing is listened to over TCP.
 const UNIX_PORT: u16 = 6432;
@@ -50,7 +66,7 @@ pub(crate) fn port(address: &ListenAddr) -> Option<u16> {
     }
 }
 
-async fn bind_tcp(address: &Address, reuse_port: bool) -> anyhow::Result<Vec<Listener>> {
+async fn bind_tcp(key: &str, address: &Address, reuse_port: bool) -> anyhow::Result<Vec<Listener>> {
     let bind = |address: SocketAddr| Listener::bind(&ListenAddr::Tcp(address), reuse_port);
     if address.host == "*" {
         // An IPv6 socket takes both families, where the machine has IPv6 at all.
@@ -60,11 +76,11 @@ async fn bind_tcp(address: &Address, reuse_port: bool) -> anyhow::Result<Vec<Lis
             Err(error) if error.kind() != io::ErrorKind::AddrInUse => bind(four),
             bound => bound,
         };
-        return Ok(vec![listener.with_context(|| advice("listen", &address.to_string()))?]);
+        return Ok(vec![listener.with_context(|| advice(key, &address.to_string()))?]);
     }
-    let addresses = resolve("listen", address).await?;
+    let addresses = resolve(key, address).await?;
     let listeners = addresses.into_iter().map(bind).collect::<io::Result<_>>();
-    listeners.with_context(|| advice("listen", &address.to_string()))
+    listeners.with_context(|| advice(key, &address.to_string()))
 }
 
 async fn resolve(key: &str, address: &Address) -> anyhow::Result<Vec<SocketAddr>> {

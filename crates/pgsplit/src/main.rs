@@ -6,6 +6,7 @@
 
 mod check;
 mod cli;
+mod client;
 mod control;
 mod demo;
 mod explain;
@@ -20,6 +21,7 @@ mod run;
 mod signals;
 mod systemd;
 mod unsupported;
+mod validate;
 mod wiring;
 mod workers;
 
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
         Command::Run(file) => run::run(&file.path),
         Command::Check(file) => check::check(&file.path),
         Command::Explain(asked) => explain::explain(&asked),
+        Command::Reload(asked) => client::reload(&asked),
+        Command::Diff(asked) => client::diff(&asked),
         Command::Demo(asked) => demo::demo(&asked),
         Command::Config(_) => output::print(&pgsplit_config::Config::defaults_toml()),
     };

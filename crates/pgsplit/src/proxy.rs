@@ -2,23 +2,26 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
 use pgsplit_admin::Sources;
+use pgsplit_admin::console::{Console, Operations};
 use pgsplit_cluster::{Cluster, Settings};
 use pgsplit_config::Config;
-use pgsplit_net::ListenAddr;
+use pgsplit_net::{ListenAddr, Listener};
 use pgsplit_pool::{Environment, Pools};
 use pgsplit_route::{Node, View};
 use pgsplit_session::Shared;
+use pgsplit_session::statistics::Gathered;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::control::{ControlPlane, Reporter, Users};
+use crate::reload::{Counts, Minute};
 use crate::wiring::{self, Tls};
 use crate::workers::Workers;
 use crate::{listen, unsupported};
@@ -41,12 +44,15 @@ pub(crate) struct Proxy {
     end: CancellationToken,
     addresses: Vec<ListenAddr>,
     http: Option<SocketAddr>,
+    /// Bound at the start, served when there is somebody to answer.
+    admin: Mutex<Vec<Listener>>,
+    minute: Mutex<Minute>,
 }
 
 impl Proxy {
     /// Starts all of it. Clients may connect when this returns; a cluster that does not answer is no error, since it
     /// may come up later.
-    pub(crate) async fn start(config: &Config, state_file: Option<PathBuf>) -> anyhow::Result<Self> {
+    pub(crate) async fn start(config: &Config, state_file: Option<PathBuf>) -> anyhow::Result<Arc<Self>> {
         unsupported::refuse(config)?;
         let tls = Tls::load(config)?;
         let users = Users::of(config)?;
@@ -56,6 +62,7 @@ impl Proxy {
             Some(address) => Some(listen::bind_http(address).await?),
             None => None,
         };
+        let admin = listen::bind_admin(config).await?;
         let cluster = Cluster::start(Settings::from_config(config, tls.control()), state_file);
         // Every node's first probe ends, or times out, within this.
         cluster.wait_ready(Instant::now() + 2 * config.health.timeout).await;
@@ -72,6 +79,8 @@ impl Proxy {
             end: CancellationToken::new(),
             addresses: listeners.iter().map(|listener| listener.local_addr().clone()).collect(),
             http: None,
+            admin: Mutex::new(admin),
+            minute: Mutex::default(),
         };
         proxy.look_after_pools();
         if let Some(listener) = http {
@@ -83,6 +92,8 @@ impl Proxy {
             let hosts = listen::Hosts { workers: proxy.workers.clone(), sessions: proxy.sessions.clone() };
             proxy.services.spawn(listen::accept(listener, shared, hosts, stop));
         }
+        let proxy = Arc::new(proxy);
+        proxy.look_after_counts();
         Ok(proxy)
     }
 
@@ -94,11 +105,7 @@ impl Proxy {
     }
 
     fn serve_http(&self, listener: tokio::net::TcpListener) {
-        let sources = Sources {
-            shared: self.shared.clone(),
-            control: self.control.clone(),
-            version: env!("CARGO_PKG_VERSION"),
-        };
+        let sources = self.sources();
         let end = self.end.clone();
         self.services.spawn(async move {
             if let Err(error) = pgsplit_admin::serve(listener, sources, end.cancelled_owned()).await {
@@ -107,8 +114,70 @@ impl Proxy {
         });
     }
 
+    /// Serves the admin console, if there is one.
+    pub(crate) fn serve_console(&self, operations: Arc<dyn Operations>) {
+        let console = Console::new(self.sources(), operations);
+        for listener in self.admin.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            self.services.spawn(console.clone().serve(listener, self.end.clone()));
+        }
+    }
+
+    /// Runs until it ends, or the proxy does.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let end = self.end.clone();
+        self.services.spawn(async move {
+            end.run_until_cancelled(work).await;
+        });
+    }
+
+    /// Gathers what threads have noted, and keeps the counts of the last minute.
+    fn look_after_counts(self: &Arc<Self>) {
+        let proxy = Arc::downgrade(self);
+        self.spawn(async move {
+            let mut tick = tokio::time::interval(Minute::EVERY);
+            tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+            loop {
+                tick.tick().await;
+                let Some(proxy) = proxy.upgrade() else { return };
+                proxy.shared.statistics.gather();
+                let counts = proxy.counts();
+                proxy.minute(|minute| minute.add(counts));
+            }
+        });
+    }
+
+    /// Statements so far, and how many failed.
+    pub(crate) fn counts(&self) -> Counts {
+        let metrics = &self.shared.metrics;
+        let calls = metrics.decisions.iter().flatten().map(|count| count.load(Ordering::Relaxed)).sum();
+        Counts { calls, failed: metrics.failed.load(Ordering::Relaxed) }
+    }
+
+    /// The counts of the last minute.
+    pub(crate) fn minute<T>(&self, with: impl FnOnce(&mut Minute) -> T) -> T {
+        with(&mut self.minute.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The statements that were served.
+    pub(crate) fn seen(&self) -> Gathered {
+        self.shared.statistics.all()
+    }
+
+    /// The control plane.
+    pub(crate) fn cluster(&self) -> &Cluster {
+        self.control.cluster()
+    }
+
+    fn sources(&self) -> Sources {
+        Sources {
+            shared: self.shared.clone(),
+            control: self.control.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
     /// Puts the changeable parts of a new configuration into force, all or none of them.
-    pub(crate) fn reload(&self, config: &Config) -> anyhow::Result<()> {
+    pub(crate) fn apply(&self, config: &Config) -> anyhow::Result<()> {
         unsupported::refuse(config)?;
         let tls = Tls::load(config)?;
         let users = Users::of(config)?;
@@ -121,9 +190,15 @@ impl Proxy {
         Ok(())
     }
 
-    /// Remembers how a reload went, for the metrics.
-    pub(crate) fn reloaded(&self, successful: bool) {
-        self.control.reloaded(successful);
+    /// Remembers how a reload went, for the metrics, and what is in force now.
+    pub(crate) fn reloaded(&self, successful: Option<bool>, hash: u64) {
+        self.control.reloaded(successful, hash);
+    }
+
+    /// Where the admin console is, before it is served.
+    pub(crate) fn admin(&self) -> Option<String> {
+        let listeners = self.admin.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.first().map(|listener| listener.local_addr().to_string())
     }
 
     /// The cluster as it is known now.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -10,10 +11,10 @@ use pgsplit_route::{Role, View};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::load::load;
-use crate::logging::{self, Logging};
+use crate::logging::Logging;
 use crate::proxy::Proxy;
-use crate::reload::needs_restart;
-use crate::signals::{Asked, Signals};
+use crate::reload::{Asked, Operator};
+use crate::signals::{Asked as Signal, Signals};
 use crate::{limits, systemd};
 
 /// Whatever still runs when all is done is given up after this.
@@ -26,7 +27,7 @@ pub(crate) fn run(path: &Path) -> anyhow::Result<ExitCode> {
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     limits::check_files(limits::raise_files(), config.pool.max_clients);
     let runtime = runtime()?;
-    let outcome = runtime.block_on(serve(path, config, &logging));
+    let outcome = runtime.block_on(serve(path, config, logging));
     runtime.shutdown_timeout(GIVE_UP);
     outcome.map(|()| ExitCode::SUCCESS)
 }
@@ -38,7 +39,7 @@ pub(crate) fn runtime() -> anyhow::Result<Runtime> {
     builder.build().context("threads cannot be started")
 }
 
-async fn serve(path: &Path, started: Config, logging: &Logging) -> anyhow::Result<()> {
+async fn serve(path: &Path, started: Config, logging: Logging) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("signals cannot be received")?;
     let proxy = tokio::select! {
         proxy = Proxy::start(&started, Some(started.state_file.clone())) => proxy?,
@@ -46,13 +47,14 @@ async fn serve(path: &Path, started: Config, logging: &Logging) -> anyhow::Resul
     };
     announce(&proxy);
     systemd::notify("READY=1");
-    let mut most = started.timeouts.drain;
-    while signals.next().await == Asked::Reload {
-        match reload(path, &started, &proxy, logging) {
-            Ok(new) => most = new.timeouts.drain,
-            Err(error) => tracing::error!("not reloaded, the old configuration stays in force: {error:#}"),
-        }
+    let operator = Operator::new(path, started, proxy.clone(), logging);
+    proxy.serve_console(Arc::new(Asked(operator.clone())));
+    proxy.spawn(operator.clone().watch());
+    while signals.next().await == Signal::Reload {
+        // What is wrong with the file is in the log.
+        let _ = operator.reload(None).await;
     }
+    let most = operator.drain();
     systemd::notify("STOPPING=1");
     tracing::info!("stopping; a second signal stops at once");
     tokio::select! {
@@ -69,28 +71,6 @@ async fn serve(path: &Path, started: Config, logging: &Logging) -> anyhow::Resul
     Ok(())
 }
 
-/// Reads the file again. An error changes nothing.
-fn reload(path: &Path, started: &Config, proxy: &Proxy, logging: &Logging) -> anyhow::Result<Config> {
-    let read = || {
-        let (new, warnings) = load(path)?;
-        logging::filter(&new.log)?;
-        proxy.reload(&new)?;
-        logging.reload(&new.log)?;
-        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        anyhow::Ok(new)
-    };
-    let outcome = read();
-    proxy.reloaded(outcome.is_ok());
-    let new = outcome?;
-    let later = needs_restart(started, &new);
-    if later.is_empty() {
-        tracing::info!("reloaded");
-    } else {
-        tracing::warn!("reloaded; in force only after a restart: {}", later.join("; "));
-    }
-    Ok(new)
-}
-
 /// One line that says where clients connect and what stands behind.
 fn announce(proxy: &Proxy) {
     let addresses: Vec<_> = proxy.addresses().iter().map(ToString::to_string).collect();
@@ -98,7 +78,8 @@ fn announce(proxy: &Proxy) {
     let primary = primary(&view).unwrap_or("none");
     let replicas = view.nodes.iter().filter(|node| node.role == Role::Replica).count();
     let http = proxy.http().map_or("off".to_owned(), |address| address.to_string());
-    tracing::info!(%http, primary, replicas, "listening on {}", addresses.join(", "));
+    let admin = proxy.admin().unwrap_or_else(|| "off".to_owned());
+    tracing::info!(%http, admin, primary, replicas, "listening on {}", addresses.join(", "));
     if view.primary.is_none() {
         tracing::warn!("no primary is known yet: writes wait for one as long as health.failover_wait allows");
     }

@@ -17,7 +17,7 @@ pub(crate) fn refuse(config: &Config) -> anyhow::Result<()> {
 /// What has no effect, a sentence for each key.
 pub(crate) fn without_effect(config: &Config) -> Vec<String> {
     let routing = &config.routing;
-    let ignored: [(bool, &str); 11] = [
+    let ignored: [(bool, &str); 9] = [
         (
             config.consistency.level != ConsistencyLevel::Eventual,
             "consistency.level: this version serves every level as \"eventual\": a read may go to any replica within \
@@ -40,8 +40,6 @@ pub(crate) fn without_effect(config: &Config) -> Vec<String> {
         ),
         (!config.topology.patroni.is_empty(), "topology.patroni: not asked by this version"),
         (!config.peers.is_empty(), "peers: not asked by this version"),
-        (config.watch, "watch: this version reloads at SIGHUP only"),
-        (!config.admin_users.is_empty(), "admin_users: this version has no admin console"),
     ];
     ignored.into_iter().filter(|(given, _)| *given).map(|(_, text)| text.to_owned()).collect()
 }

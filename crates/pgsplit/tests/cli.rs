@@ -38,7 +38,7 @@ const EVENTUAL: &str = "nodes = ['127.0.0.1:1']\nconsistency.level = 'eventual'\
 fn help_names_every_command_within_80_columns() {
     let (code, help) = answer(&["--help"]);
     assert_eq!(code, Some(0));
-    for command in ["run", "check", "explain", "demo", "config"] {
+    for command in ["run", "check", "explain", "reload", "diff", "demo", "config"] {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is missing in\n{help}");
         let (code, help) = answer(&[command, "--help"]);
         assert_eq!(code, Some(0), "{command}");
@@ -77,10 +77,10 @@ fn check_loads_the_files_of_tls() {
 
 #[test]
 fn check_tells_what_has_no_effect() {
-    let (code, said) = check("nodes = ['127.0.0.1:1']\nwatch = true\n");
+    let (code, said) = check("nodes = ['127.0.0.1:1']\npeers = ['127.0.0.1:2']\nreuse_port = true\n");
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("warning: pgsplit.toml: consistency.level: "), "{said}");
-    assert!(said.contains("warning: pgsplit.toml: watch: "), "{said}");
+    assert!(said.contains("warning: pgsplit.toml: peers: "), "{said}");
     assert!(said.ends_with("pgsplit.toml: good (no errors, 2 warnings)\n"), "{said}");
     let (code, said) = check(&format!("{EVENTUAL}auth.hba = 'pg_hba.conf'\n"));
     assert_eq!(code, Some(1), "{said}");

@@ -165,7 +165,7 @@ fn reloads(cluster: &Cluster) {
     fs::write(proxy.path(), configuration(cluster, "workers = 1\n")).unwrap();
     proxy.program.signal(Signal::HUP);
     let line = proxy.program.line_with("restart");
-    assert!(line.contains("in force only after a restart: workers"), "{line}");
+    assert!(line.contains("workers: 0 -> 1, in force only after a restart"), "{line}");
     proxy.program.signal(Signal::TERM);
     assert_eq!(proxy.program.end().code(), Some(0));
 }

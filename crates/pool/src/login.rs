@@ -14,6 +14,7 @@ use pgsplit_wire::{HEADER, Header, build};
 
 use crate::cancel::{CancelTarget, host_of};
 use crate::error::OpenError;
+use crate::listing::Connection;
 use crate::params::Params;
 use crate::server::Parts;
 use crate::settings::Settings;
@@ -58,6 +59,8 @@ pub(crate) async fn open(
     let pairs: Vec<_> = pairs.into_iter().chain(base.iter()).collect();
     let Opened { stream, params, cancel } = log_in(environment, who, node, &pairs).await?;
     let params = users.set_reported(&base, params, era);
+    let shown = Connection::new(node.id, users.key.clone(), cancel.pid());
+    environment.listing.enter(&shown);
     Ok(Parts {
         stream,
         node: node.id,
@@ -68,6 +71,7 @@ pub(crate) async fn open(
         era,
         expires: expiry(settings.lifetime),
         prepared: settings.prepared_statements,
+        shown,
         outstanding: node.outstanding.clone(),
     })
 }

@@ -14,6 +14,7 @@ use pgsplit_route::NodeId;
 use pgsplit_wire::build;
 
 use crate::cancel::{self, CancelTarget};
+use crate::listing::Connection;
 use crate::params::Params;
 use crate::pool::{Place, Pool};
 use crate::settings::Settings;
@@ -46,6 +47,8 @@ pub struct Server {
     pub(crate) era: u64,
     pub(crate) expires: Instant,
     pub(crate) idle_since: Instant,
+    /// As others see it.
+    shown: Arc<Connection>,
     outstanding: Arc<AtomicU32>,
     /// Counted in `outstanding`.
     busy: bool,
@@ -64,6 +67,7 @@ pub(crate) struct Parts {
     pub era: u64,
     pub expires: Instant,
     pub prepared: NonZeroUsize,
+    pub shown: Arc<Connection>,
     pub outstanding: Arc<AtomicU32>,
 }
 
@@ -85,6 +89,7 @@ impl Server {
             era: parts.era,
             expires: parts.expires,
             idle_since: Instant::now(),
+            shown: parts.shown,
             outstanding: parts.outstanding,
             busy: false,
             place,
@@ -115,6 +120,11 @@ impl Server {
         if !self.params.says(name, value) {
             Arc::make_mut(&mut self.params).set(name, value);
         }
+    }
+
+    /// Notes which client has it, for whoever looks.
+    pub fn held_by(&self, client: i32) {
+        self.shown.set_client(client);
     }
 
     /// Whether it can be brought into the state `want` of a session that began with `base`. What it was opened with
@@ -233,6 +243,9 @@ impl Server {
             _ => 0,
         };
         self.busy = busy;
+        if !busy {
+            self.shown.set_client(0);
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use pgsplit_route::{NodeId, View};
 
 use crate::budget::Budget;
 use crate::error::OpenError;
+use crate::listing::{Connection, Listing};
 use crate::login::{Credentials, KeyCache};
 use crate::metrics::Metrics;
 use crate::params::Params;
@@ -76,6 +77,8 @@ pub struct Environment {
     pub report: Box<dyn Report>,
     /// Keys derived from configured passwords.
     pub(crate) keys: KeyCache,
+    /// The connections that there are.
+    pub(crate) listing: Listing,
     /// Clients in all queues.
     pub(crate) waiting: AtomicUsize,
 }
@@ -96,6 +99,7 @@ impl Environment {
             metrics,
             report,
             keys: KeyCache::default(),
+            listing: Listing::default(),
             waiting: AtomicUsize::new(0),
         })
     }
@@ -302,6 +306,12 @@ impl Pools {
         all.iter()
             .flat_map(|users| users.nodes.iter().map(|pool| (users.key.clone(), pool.node(), pool.gauges())))
             .collect()
+    }
+
+    /// Every connection that there is.
+    #[must_use]
+    pub fn connections(&self) -> Vec<Arc<Connection>> {
+        self.environment.listing.all()
     }
 
     /// Connections on a node over all pools, those being opened included.

@@ -53,9 +53,11 @@ impl Session {
         if self.skipping {
             return self.skip(end).await;
         }
+        self.tally.begin();
         let catalog = self.facts_of_catalog().await;
         let mut survey = self.survey(bytes, &catalog)?;
         if end == BatchEnd::Sync && self.link.is_none() && self.needs_no_server(bytes, &survey, &catalog)? {
+            self.tally.begin();
             self.without_server(bytes, &survey, &catalog)?;
             return Ok(());
         }
@@ -161,6 +163,7 @@ impl Session {
                     if facts.effects.contains(Effects::VACATES) {
                         self.vacate(parse.text);
                     }
+                    self.tally.reads(parse.text);
                     survey.idle = false;
                     survey.names = true;
                     survey.local |= may_be_local(&facts);
@@ -180,9 +183,14 @@ impl Session {
                     let known = self
                         .prepared(bind.statement)
                         .filter(|_| facts.is_none() && !bind.statement.is_empty());
+                    let text = known.map(|known| known.statement.clone());
                     survey.stale.extend(known.filter(|known| known.catalog != catalog.version()).cloned());
                     if let Some(facts) = facts.or_else(|| self.facts_of(bind.statement, catalog)) {
                         bound.add(&facts);
+                        self.tally.executes(facts.clone());
+                        if let Some(known) = text {
+                            self.tally.reads(&known.key.text);
+                        }
                         survey.local |= may_be_local(&facts);
                         survey.effects |= facts.effects;
                         survey.mentions.extend(mentions(&facts));

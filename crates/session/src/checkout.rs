@@ -162,6 +162,7 @@ impl Session {
 
     /// Brings a connection into the session's state.
     async fn attach(&mut self, server: Box<Server>, replica: bool) -> Result<(), NoLink> {
+        server.held_by(self.handle.pid);
         let mut link = Box::new(Link::new(server, replica));
         let want = self.state.settings.current().clone();
         if let Some(replay) = Replay::between(link.server.applied(), &want) {
@@ -272,6 +273,7 @@ impl Session {
     pub(crate) fn pin(&mut self, pin: Option<PinReason>) {
         if self.state.pin != pin {
             self.shared.metrics.pin_changed(self.state.pin, pin);
+            self.handle.set_pin(pin);
             self.state.pin = pin;
         }
     }

@@ -8,9 +8,10 @@
 //!
 //! The way through the modules: [`serve`] accepts, `login` lets the client in, `turn` takes one unit of its messages at
 //! a time, `batch` and `query` put it on a server connection, `relay` carries the bytes, `answers` reads what the
-//! server says, `state` and `examine` keep the session's state. A replication connection is no session: `passage`
-//! carries its bytes.
+//! server says, `state` and `examine` keep the session's state, `statistics` counts statements. A replication connection
+//! is no session: `passage` carries its bytes.
 
+mod admit;
 mod answers;
 mod batch;
 mod checkout;
@@ -38,13 +39,15 @@ mod shared;
 mod spare;
 mod stale;
 mod state;
+pub mod statistics;
 mod turn;
 mod undo;
 mod unit;
 mod vacate;
 
+pub use admit::{Admitted, admit};
 pub use control::{CatalogSource, Control, Later, Stored};
 pub use metrics::Metrics;
-pub use registry::{Client, ClientState, Registry};
+pub use registry::{Client, ClientState, Identity, Registry};
 pub use serve::serve;
 pub use shared::{AuthMethod, SessionSettings, Shared};

@@ -15,10 +15,11 @@ use pgsplit_wire::{HEADER, Header, PgError, Status, build, sqlstate};
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::passage::{self, Passage};
-use crate::registry::Client;
-use crate::session::Session;
+use crate::registry::{Client, Identity};
+use crate::session::{Session, Tally};
 use crate::shared::{AuthMethod, Shared};
 use crate::state::State;
+use crate::statistics::Database;
 
 /// The longest password message that is read.
 const MAX_PASSWORD_MESSAGE: usize = 16 * 1024;
@@ -41,7 +42,7 @@ pub(crate) enum NoSession {
 }
 
 impl NoSession {
-    fn tell(stream: Stream, error: &PgError) -> Self {
+    pub(crate) fn tell(stream: Stream, error: &PgError) -> Self {
         let mut frame = BytesMut::new();
         error.encode(&mut frame);
         Self::Tell(Box::new(stream), frame)
@@ -67,13 +68,13 @@ impl Verifiers {
     }
 }
 
-/// Takes a new connection up to its first ReadyForQuery.
-pub(crate) async fn login(shared: Arc<Shared>, stream: Stream) -> Result<Entered, NoSession> {
+/// What a new connection asks for first. A cancel request is carried out here.
+pub(crate) async fn open(shared: &Arc<Shared>, stream: Stream) -> Result<(Stream, Startup), NoSession> {
     let tls = shared.tls.load_full();
     let (stream, packet) = match negotiate(stream, &tls).await {
         Ok(Opening::Startup { stream, bytes, .. }) => (stream, bytes),
         Ok(Opening::Cancel { body, .. }) => {
-            cancel(&shared, &body).await;
+            cancel(shared, &body).await;
             return Err(NoSession::Done);
         }
         Err(pgsplit_net::AcceptError::Refused(refusal)) => {
@@ -87,14 +88,19 @@ pub(crate) async fn login(shared: Arc<Shared>, stream: Stream) -> Result<Entered
             return Err(NoSession::Done);
         }
     };
-    let startup = match Startup::read(&packet) {
-        Ok(startup) => startup,
+    match Startup::read(&packet) {
+        Ok(startup) => Ok((stream, startup)),
         Err(error) => {
             let mut told = PgError::fatal(error.sqlstate(), error.to_string());
             told.hint = error.hint().map(Into::into);
-            return Err(NoSession::tell(stream, &told));
+            Err(NoSession::tell(stream, &told))
         }
-    };
+    }
+}
+
+/// Takes a new connection up to its first ReadyForQuery.
+pub(crate) async fn login(shared: Arc<Shared>, stream: Stream) -> Result<Entered, NoSession> {
+    let (stream, startup) = open(&shared, stream).await?;
     if shared.is_draining() {
         let error = PgError::fatal(sqlstate::CANNOT_CONNECT_NOW, "the database system is shutting down");
         return Err(NoSession::tell(stream, &error));
@@ -129,11 +135,11 @@ async fn cancel(shared: &Arc<Shared>, body: &[u8]) {
 }
 
 /// A client that is not let in yet.
-struct Guest {
-    shared: Arc<Shared>,
-    stream: Option<Stream>,
-    handle: Option<Arc<Client>>,
-    inbox: BytesMut,
+pub(crate) struct Guest {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) stream: Option<Stream>,
+    pub(crate) handle: Option<Arc<Client>>,
+    pub(crate) inbox: BytesMut,
 }
 
 impl Drop for Guest {
@@ -145,7 +151,7 @@ impl Drop for Guest {
 }
 
 /// Why a guest is not let in.
-enum Refusal {
+pub(crate) enum Refusal {
     Gone,
     Error(PgError),
     /// A server's own words.
@@ -185,7 +191,11 @@ impl Guest {
     }
 
     /// Lets the client prove who it is; what is won by that logs in to servers.
-    async fn authenticate(&mut self, startup: &Startup, out: &mut BytesMut) -> Result<Credentials, Refusal> {
+    pub(crate) async fn authenticate(
+        &mut self,
+        startup: &Startup,
+        out: &mut BytesMut,
+    ) -> Result<Credentials, Refusal> {
         let method = self.shared.settings.load().auth;
         let user = String::from_utf8_lossy(&startup.user).into_owned();
         match method {
@@ -336,7 +346,9 @@ impl Guest {
         mut out: BytesMut,
     ) -> Result<Passage, Refusal> {
         let opened = passage::open(&self.shared, startup, credentials).await.map_err(refusal)?;
-        let handle = self.greet(startup, &opened.server.params, &mut out).await?;
+        let named = startup.settings.iter().find(|(name, _)| name.as_slice() == b"application_name");
+        let application = named.map_or(&b""[..], |(_, value)| value);
+        let handle = self.greet(startup, application, &opened.server.params, &mut out).await?;
         let client = self.stream.take().ok_or(Refusal::Gone)?;
         Ok(Passage::new(self.shared.clone(), client, handle, opened, std::mem::take(&mut self.inbox)))
     }
@@ -346,10 +358,17 @@ impl Guest {
     async fn greet(
         &mut self,
         startup: &Startup,
+        application: &[u8],
         params: &Params,
         out: &mut BytesMut,
     ) -> Result<Arc<Client>, Refusal> {
         let handle = self.handle.clone().ok_or(Refusal::Gone)?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into();
+        handle.set_identity(Identity {
+            user: text(&startup.user),
+            database: text(&startup.database),
+            application: text(application),
+        });
         build::authentication_ok(out);
         params.encode(out);
         build::key_data(out, handle.pid, handle.key(startup.minor));
@@ -369,7 +388,8 @@ impl Guest {
         mut out: BytesMut,
     ) -> Result<Session, Refusal> {
         let database = String::from_utf8_lossy(&startup.database).into_owned();
-        let handle = self.greet(startup, &params, &mut out).await?;
+        let application = base.get(b"application_name").unwrap_or_default();
+        let handle = self.greet(startup, application, &params, &mut out).await?;
         Ok(Session {
             catalog: self.shared.control.catalog(&database),
             settings: self.shared.settings.load_full(),
@@ -390,6 +410,9 @@ impl Guest {
             fatal: false,
             mentioned: Vec::new(),
             random: rand::random::<u32>() | 1,
+            recorder: self.shared.statistics.recorder(),
+            database: Database::new(&database),
+            tally: Tally::default(),
         })
     }
 }

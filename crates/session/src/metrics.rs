@@ -18,6 +18,8 @@ pub struct Metrics {
     pub pins: [AtomicU64; PinReason::ALL.len()],
     /// Sessions pinned at the moment, by the place in [`PinReason::ALL`].
     pub pinned: [AtomicU64; PinReason::ALL.len()],
+    /// Units that ended in an error.
+    pub failed: AtomicU64,
     /// Reads run again on another node.
     pub retries: AtomicU64,
     /// Connections brought into another session's settings.

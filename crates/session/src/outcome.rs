@@ -66,6 +66,7 @@ impl Session {
         shown: Fate,
     ) -> Result<Fate, OutOfStep> {
         let tag = command_tag(body);
+        self.tally.rows += rows(tag);
         match link.owed.front_mut() {
             Some(Owed { what: What::Query { facts, next }, .. }) => {
                 let (facts, at) = (facts.clone(), *next);
@@ -204,6 +205,7 @@ impl Session {
             }
         } else {
             self.state.errored = true;
+            self.tally.failed = true;
         }
         if !simple {
             self.drop_until_sync(link);
@@ -336,6 +338,13 @@ pub(crate) fn on_copy_in(link: &mut Link) -> bool {
     }
     link.doubtful_syncs = before - link.owed.len();
     link.doubtful_syncs > 0
+}
+
+/// The rows that a command tag tells: the number at its end.
+fn rows(tag: &[u8]) -> u64 {
+    let digits = tag.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let number = tag.get(tag.len() - digits..).unwrap_or_default();
+    number.iter().fold(0, |sum: u64, digit| sum.wrapping_mul(10).wrapping_add(u64::from(digit & 15)))
 }
 
 fn whole_frame(tag: u8, body: &[u8]) -> Bytes {

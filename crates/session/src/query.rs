@@ -49,6 +49,9 @@ impl Session {
         if self.open && attempt.verdict != Verdict::Read {
             self.leave_replica().await?;
         }
+        self.tally.begin();
+        self.tally.executes(facts.clone());
+        self.tally.reads(text);
         self.attempt(&attempt, &mut |session, link| {
             session.send_named(link, &facts);
             link.out.extend_from_slice(frame);
@@ -66,6 +69,7 @@ impl Session {
             build::ready(&mut self.outbox, Status::Failed);
             return Ok(());
         }
+        self.tally.begin();
         let attempt = Attempt::unread(BatchEnd::Sync);
         self.attempt(&attempt, &mut |_, link| {
             link.out.extend_from_slice(frame);

@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use foldhash::fast::RandomState;
 use futures_util::task::AtomicWaker;
 use pgsplit_net::Peer;
 use pgsplit_pool::CancelTarget;
+use pgsplit_route::PinReason;
 
 /// What a client is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,17 @@ impl ClientState {
     ];
 }
 
+/// Who a client is, once it has logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Role name.
+    pub user: Box<str>,
+    /// Database name.
+    pub database: Box<str>,
+    /// `application_name`, as the connection began.
+    pub application: Box<str>,
+}
+
 /// One connected client, as others see it.
 #[derive(Debug)]
 pub struct Client {
@@ -51,7 +64,12 @@ pub struct Client {
     key_length: AtomicUsize,
     /// Where it came from.
     pub peer: Peer,
+    /// When it connected.
+    pub since: SystemTime,
+    identity: OnceLock<Identity>,
     state: AtomicU8,
+    /// One more than the place in [`PinReason::ALL`] of what ties it to one server connection; 0: nothing.
+    pin: AtomicU8,
     running: Mutex<Running>,
     /// Ask the session to end.
     closing: AtomicBool,
@@ -75,6 +93,29 @@ impl Client {
 
     pub(crate) fn set_state(&self, state: ClientState) {
         self.state.store(state as u8, Ordering::Relaxed);
+    }
+
+    /// Who it is; `None` before it has logged in.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.get()
+    }
+
+    pub(crate) fn set_identity(&self, identity: Identity) {
+        // A client logs in once.
+        let _ = self.identity.set(identity);
+    }
+
+    /// Why it is tied to one server connection, if it is.
+    pub fn pin(&self) -> Option<PinReason> {
+        usize::from(self.pin.load(Ordering::Relaxed))
+            .checked_sub(1)
+            .and_then(|at| PinReason::ALL.get(at).copied())
+    }
+
+    pub(crate) fn set_pin(&self, pin: Option<PinReason>) {
+        let place = pin.and_then(|pin| PinReason::ALL.iter().position(|known| *known == pin));
+        let place = place.and_then(|at| u8::try_from(at + 1).ok()).unwrap_or_default();
+        self.pin.store(place, Ordering::Relaxed);
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, Running> {
@@ -149,6 +190,9 @@ impl Registry {
             key: rand::random::<[u8; 32]>().into(),
             key_length: AtomicUsize::new(0),
             peer,
+            since: SystemTime::now(),
+            identity: OnceLock::new(),
+            pin: AtomicU8::new(0),
             state: AtomicU8::new(ClientState::Login as u8),
             running: Mutex::default(),
             closing: AtomicBool::new(false),

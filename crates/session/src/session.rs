@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use pgsplit_net::Stream;
 use pgsplit_pool::UserPools;
+use pgsplit_sql::Facts;
 use pgsplit_wire::Limits;
 
 use crate::control::CatalogSource;
@@ -12,6 +13,7 @@ use crate::link::Link;
 use crate::registry::Client;
 use crate::shared::{SessionSettings, Shared};
 use crate::state::State;
+use crate::statistics::{Database, Recorder, route};
 
 /// A logged-in client and everything that is known of it.
 #[derive(Debug)]
@@ -48,7 +50,52 @@ pub(crate) struct Session {
     /// Names in texts whose code runs out of sight, for the next examination.
     pub mentioned: Vec<Box<[u8]>>,
     pub random: u32,
+    /// This thread's sheet of statements.
+    pub recorder: Arc<Recorder>,
+    pub database: Database,
+    /// What the present unit came to, for the sheet.
+    pub tally: Tally,
 }
+
+/// What is noted of a unit while it runs.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// What it executes; most units execute one statement.
+    pub first: Option<Arc<Facts>>,
+    pub more: Vec<Arc<Facts>>,
+    pub failed: bool,
+    pub rows: u64,
+    /// The application's route, of the first statement that has one.
+    pub route: Vec<u8>,
+}
+
+impl Tally {
+    /// Forgets what came before.
+    pub(crate) fn begin(&mut self) {
+        self.first = None;
+        self.more.clear();
+        (self.failed, self.rows) = (false, 0);
+        self.route.clear();
+    }
+
+    /// Looks for the route in a text that is executed.
+    pub(crate) fn reads(&mut self, text: &[u8]) {
+        if self.route.is_empty() {
+            route(text, &mut self.route);
+        }
+    }
+
+    pub(crate) fn executes(&mut self, facts: Arc<Facts>) {
+        if self.first.is_none() {
+            self.first = Some(facts);
+        } else if self.more.len() < MOST_NOTED {
+            self.more.push(facts);
+        }
+    }
+}
+
+/// Statements of one batch that are noted.
+const MOST_NOTED: usize = 1_000;
 
 impl Session {
     /// Takes over what a reload has changed.

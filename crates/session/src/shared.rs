@@ -16,6 +16,7 @@ use crate::control::Control;
 use crate::login::Verifiers;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
+use crate::statistics::Statistics;
 
 /// What a client must do to get in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,9 @@ pub struct SessionSettings {
     pub retry_buffer: usize,
 }
 
+/// Statement statistics have this part of the cache's bytes: one in so many.
+const STATISTICS: usize = 8;
+
 /// What all sessions share.
 #[derive(Debug)]
 pub struct Shared {
@@ -70,6 +74,8 @@ pub struct Shared {
     pub tls: ArcSwap<ServerTls>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Statements served.
+    pub statistics: Statistics,
     /// Connected clients.
     pub registry: Registry,
     /// Logins in progress.
@@ -96,7 +102,9 @@ impl Shared {
         Ok(Arc::new(Self {
             view: pools.environment().view.clone(),
             pools,
-            analyzer: Analyzer::new(cache_bytes),
+            // `routing.cache` is for both.
+            analyzer: Analyzer::new(cache_bytes - cache_bytes / STATISTICS),
+            statistics: Statistics::new(cache_bytes / STATISTICS),
             control,
             settings: ArcSwap::from_pointee(settings),
             tls: ArcSwap::from_pointee(tls),

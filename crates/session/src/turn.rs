@@ -21,6 +21,7 @@ use crate::relay::{Break, Relayed};
 use crate::retry::Again;
 use crate::session::Session;
 use crate::spare;
+use crate::statistics::Ran;
 use crate::unit::{BatchEnd, Unit, next_unit};
 
 /// What a unit is, as far as trying it on a connection goes.
@@ -135,15 +136,17 @@ impl Session {
                 spare::keep(std::mem::take(buffer));
             }
         }
-        self.renew_settings();
         let most = if idle { self.settings.idle_client } else { self.settings.idle_transaction };
-        match most {
+        let listened = match most {
             None => self.listen(idle).await,
             Some(most) => match tokio::time::timeout(most, self.listen(idle)).await {
                 Ok(listened) => listened,
                 Err(_) => Err(timed_out(idle, most).into()),
             },
-        }
+        };
+        // What was reloaded meanwhile holds for what has just come.
+        self.renew_settings();
+        listened
     }
 
     /// Waits for the client, and for what the held connection says meanwhile.
@@ -191,7 +194,11 @@ impl Session {
             if let Err(no) = self.acquire(target, attempt.effects).await {
                 match no {
                     NoLink::Elsewhere(node) => excluded.add(node),
-                    NoLink::Failed(frame) => return self.fail(&frame, attempt.end),
+                    NoLink::Failed(frame) => {
+                        self.tally.failed = true;
+                        self.note(&decision, began, began.elapsed(), false);
+                        return self.fail(&frame, attempt.end);
+                    }
                     NoLink::End(end) => return Err(end),
                 }
                 continue;
@@ -207,10 +214,14 @@ impl Session {
             }
             match self.send_and_relay(attempt, put).await? {
                 None => {
+                    let took = began.elapsed();
                     if let Some(histogram) = self.shared.metrics.duration.get(target.index()) {
-                        histogram.observe(began.elapsed());
+                        histogram.observe(took);
                     }
-                    return self.after(attempt.end).await;
+                    let pinned = self.state.pin;
+                    let ended = self.after(attempt.end).await;
+                    self.note(&decision, began, took, self.state.pin.is_some() && self.state.pin != pinned);
+                    return ended;
                 }
                 Some(again) => {
                     Metrics::count(&self.shared.metrics.retries);
@@ -220,6 +231,36 @@ impl Session {
                     // Once on another replica, then the primary.
                     primary = again == Again::Primary || excluded.count() > 1;
                 }
+            }
+        }
+    }
+
+    /// Notes what the unit came to on the thread's sheet.
+    fn note(&mut self, decision: &Decision, began: Instant, took: Duration, pinned: bool) {
+        let replica = matches!(decision.target, Target::Replica(_));
+        let (failed, rows) = (std::mem::take(&mut self.tally.failed), std::mem::take(&mut self.tally.rows));
+        if failed {
+            Metrics::count(&self.shared.metrics.failed);
+        }
+        let Some(first) = self.tally.first.take() else { return };
+        let mut ran = Ran {
+            facts: &first,
+            database: &self.database,
+            decision,
+            replica,
+            began,
+            took,
+            failed,
+            rows,
+            pinned,
+            route: &self.tally.route,
+        };
+        self.recorder.note(&ran);
+        if !self.tally.more.is_empty() {
+            // What a batch came to as a whole is its first statement's.
+            (ran.failed, ran.rows, ran.pinned, ran.route) = (false, 0, false, b"");
+            for facts in self.tally.more.drain(..) {
+                self.recorder.note(&Ran { facts: &facts, ..ran });
             }
         }
     }
@@ -337,6 +378,8 @@ impl Session {
     fn detach_for_retry(&mut self) {
         self.handle.set_running(None);
         self.state.errored = false;
+        self.tally.failed = false;
+        self.tally.rows = 0;
         if let Some(mut link) = self.link.take()
             && link.is_quiet()
             && link.status == Status::Idle

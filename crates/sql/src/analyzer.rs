@@ -152,7 +152,8 @@ fn facts(text: &[u8], parts: Option<Vec<Part>>, catalog: &Catalog) -> Facts {
     let mut canonical = Vec::new();
     let whole = text.len() <= CACHED_BYTES && scan::normalise(text, &mut canonical) != Form::Broken;
     let fingerprint = scan::fingerprint(if whole { &canonical } else { text });
-    let Some(parts) = parts else { return not_understood(text, fingerprint) };
+    let canonical: Arc<[u8]> = if whole { canonical.into() } else { Arc::default() };
+    let Some(parts) = parts else { return not_understood(text, fingerprint, canonical) };
     let judged: Vec<Result<Reads, NotRead>> = parts.iter().map(|part| judge(part, catalog)).collect();
     let mut statements: Vec<Statement> = Vec::with_capacity(parts.len().max(1));
     let (mut effects, mut written, mut functions) = (Effects::NONE, Written::default(), Vec::new());
@@ -182,10 +183,11 @@ fn facts(text: &[u8], parts: Option<Vec<Part>>, catalog: &Catalog) -> Facts {
         functions: sorted(functions),
         fingerprint,
         effects,
+        canonical,
     }
 }
 
-fn not_understood(text: &[u8], fingerprint: u64) -> Facts {
+fn not_understood(text: &[u8], fingerprint: u64, canonical: Arc<[u8]>) -> Facts {
     let first = scan::Lexer::new(text).next().filter(|token| token.kind == scan::Kind::Word);
     let keyword = first.and_then(|token| std::str::from_utf8(token.bytes(text)).ok()).unwrap_or_default();
     let keyword = keyword.get(..keyword.len().min(32)).unwrap_or_default().to_ascii_lowercase();
@@ -198,6 +200,7 @@ fn not_understood(text: &[u8], fingerprint: u64) -> Facts {
         functions: Box::default(),
         fingerprint,
         effects: traces::UNKNOWN,
+        canonical,
     }
 }
 

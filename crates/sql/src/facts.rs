@@ -1,5 +1,6 @@
 //! What a text reads, writes, calls and changes, and whether it is proved to be a read.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -54,6 +55,8 @@ pub struct Facts {
     pub fingerprint: u64,
     /// The union of the statements' effects.
     pub effects: Effects,
+    /// The text without literals and comments; empty when it could not be read or is very long.
+    pub canonical: Arc<[u8]>,
 }
 
 /// One statement of a text.
@@ -134,6 +137,25 @@ impl Facts {
         }
     }
 
+    /// What its text has in common with those that differ in literals and comments alone; of texts that cannot be read,
+    /// with all that begin with the same keyword.
+    pub fn statement(&self) -> u64 {
+        if self.canonical.is_empty() {
+            crate::scan::fingerprint(self.text().as_bytes())
+        } else {
+            self.fingerprint
+        }
+    }
+
+    /// Its text for people, without literals; of one that cannot be read the first keyword.
+    pub fn text(&self) -> Cow<'_, str> {
+        match (&*self.canonical, self.statements.first().map(|statement| &statement.command)) {
+            ([], Some(Command::Unknown(keyword))) => format!("{keyword} ... (not parsed)").into(),
+            ([], _) => "(a long text)".into(),
+            (text, _) => String::from_utf8_lossy(text),
+        }
+    }
+
     /// The command, when the text is one statement.
     pub fn single(&self) -> Option<&Statement> {
         match &*self.statements {
@@ -169,7 +191,8 @@ impl fmt::Display for NotRead {
 
 impl Facts {
     /// Their size in memory, in bytes, roughly.
-    pub(crate) fn bytes(&self) -> usize {
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         let names = [&self.reads.names, &self.writes.names, &self.functions];
         let name = |object: &ObjectName| {
             size_of::<ObjectName>()
@@ -179,7 +202,11 @@ impl Facts {
         let of_names: usize = names.into_iter().flatten().map(name).sum();
         let settings: usize =
             self.statements.iter().map(|s| s.settings.len() * size_of::<SettingCall>()).sum();
-        size_of::<Facts>() + self.statements.len() * size_of::<Statement>() + settings + of_names
+        size_of::<Facts>()
+            + self.canonical.len()
+            + self.statements.len() * size_of::<Statement>()
+            + settings
+            + of_names
     }
 }
 

@@ -20,6 +20,7 @@ pub struct Proxy {
     child: Child,
     port: u16,
     http: u16,
+    admin: u16,
     directory: tempfile::TempDir,
 }
 
@@ -36,9 +37,9 @@ impl Proxy {
             .prefix("pgsplit-proxy-")
             .tempdir()
             .map_err(Error::io("make a directory in", std::env::temp_dir()))?;
-        let (port, http) = (port::free()?, port::free()?);
+        let (port, http, admin) = (port::free()?, port::free()?, port::free()?);
         let config = directory.path().join("pgsplit.toml");
-        let text = configuration(cluster, port, http, directory.path(), extra) + auth + "\n";
+        let text = configuration(cluster, [port, http, admin], directory.path(), extra) + auth + "\n";
         fs::write(&config, text).map_err(Error::io("write", &config))?;
         let log = directory.path().join("log");
         let output = fs::File::create(&log).map_err(Error::io("write", &log))?;
@@ -51,7 +52,7 @@ impl Proxy {
             .stderr(errors)
             .spawn()
             .map_err(Error::io("start", binary))?;
-        let mut proxy = Self { child, port, http, directory };
+        let mut proxy = Self { child, port, http, admin, directory };
         proxy.wait_until_ready(cluster.nodes().len())?;
         Ok(proxy)
     }
@@ -84,6 +85,11 @@ impl Proxy {
     /// The port of metrics.
     pub fn http_port(&self) -> u16 {
         self.http
+    }
+
+    /// The port of the admin console.
+    pub fn admin_port(&self) -> u16 {
+        self.admin
     }
 
     /// Its process id.
@@ -155,10 +161,10 @@ impl Drop for Proxy {
     }
 }
 
-fn configuration(cluster: &Cluster, port: u16, http: u16, directory: &Path, extra: &str) -> String {
+fn configuration(cluster: &Cluster, [port, http, admin]: [u16; 3], directory: &Path, extra: &str) -> String {
     let nodes: Vec<_> = cluster.nodes().iter().map(|node| format!("\"127.0.0.1:{}\"", node.port())).collect();
     format!(
-        "listen = \"127.0.0.1:{port}\"\nhttp = \"127.0.0.1:{http}\"\nadmin = \"off\"\nnodes = [{}]\n\
+        "listen = \"127.0.0.1:{port}\"\nhttp = \"127.0.0.1:{http}\"\nadmin = \"127.0.0.1:{admin}\"\nnodes = [{}]\n\
          state_file = \"{}\"\n{extra}\n\n[auth]\nuser = \"{}\"\npassword = \"{}\"\n",
         nodes.join(", "),
         directory.join("state").display(),

@@ -86,7 +86,8 @@ impl CatalogSource for Nobody {
 impl ControlSource for Nobody {
     fn figures(&self) -> ControlFigures {
         let node = NodeFigures { probes: 5, failures: 1, ..NodeFigures::default() };
-        let reload = Reload { successful: true, success: SystemTime::UNIX_EPOCH + MINUTE };
+        let reload =
+            Reload { successful: true, success: SystemTime::UNIX_EPOCH + MINUTE, ..Reload::default() };
         ControlFigures { nodes: vec![node; 2], lookups: 3, reload, ..ControlFigures::default() }
     }
 }

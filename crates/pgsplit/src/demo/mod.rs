@@ -69,7 +69,7 @@ async fn play(asked: &Demo) -> anyhow::Result<()> {
 }
 
 /// Loads the tables and runs the proxy in front.
-async fn prepare(asked: &Demo, cluster: &Cluster) -> anyhow::Result<Proxy> {
+async fn prepare(asked: &Demo, cluster: &Cluster) -> anyhow::Result<std::sync::Arc<Proxy>> {
     load::load(cluster, asked.scale).await?;
     let proxy = Proxy::start(&config(asked.port, cluster)?, None).await?;
     output::print(&lines::to_try(&proxy, cluster, asked.port))?;

@@ -29,7 +29,12 @@ pub(super) fn explain(config: &Config, database: &str, sql: &str) -> anyhow::Res
     })
 }
 
-async fn ask(cluster: &Cluster, config: &Config, database: &str, sql: &str) -> anyhow::Result<Answer> {
+pub(super) async fn ask(
+    cluster: &Cluster,
+    config: &Config,
+    database: &str,
+    sql: &str,
+) -> anyhow::Result<Answer> {
     cluster.wait_ready(Instant::now() + 2 * config.health.timeout).await;
     let view = cluster.view().load_full();
     ensure!(

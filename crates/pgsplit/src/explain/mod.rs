@@ -15,6 +15,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
+use pgsplit_cluster::Cluster;
 use pgsplit_config::Config;
 
 use crate::load::load;
@@ -42,6 +43,16 @@ fn read_input() -> anyhow::Result<String> {
     let read = std::io::stdin().take(LONGEST).read_to_string(&mut text).context("standard input")?;
     ensure!(u64::try_from(read).is_ok_and(|read| read < LONGEST), "the statement is longer than 4 MiB");
     Ok(text)
+}
+
+/// As the running proxy sees it, as text.
+pub(crate) async fn running(
+    cluster: &Cluster,
+    config: &Config,
+    database: &str,
+    sql: &str,
+) -> anyhow::Result<String> {
+    Ok(text::render(&live::ask(cluster, config, database, sql).await?))
 }
 
 /// The file that was named, or the usual one if it is there.

@@ -1,0 +1,130 @@
+//! Which of the statements seen so far would go elsewhere with another configuration.
+//!
+//! Calls that no configuration moves (inside a transaction, in a pinned session) do not count. Where the lists of
+//! functions differ, texts are judged anew, against catalogs read with the new lists.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgsplit_admin::console::Moved;
+use pgsplit_cluster::{Cluster, Settings};
+use pgsplit_config::{Config, Reads, RoutingMode};
+use pgsplit_route::{Reason, Target};
+use pgsplit_session::statistics::Statement;
+use pgsplit_sql::{Analyzer, Catalog, Facts, Verdict};
+use tokio::time::Instant;
+
+use super::Operator;
+use crate::validate;
+use crate::wiring::Tls;
+
+/// The longest read of a catalog that is waited for.
+const CATALOG_WAIT: Duration = Duration::from_secs(10);
+/// Texts are judged once each.
+const CACHE: usize = 1 << 20;
+/// A result set that somebody reads.
+const MOST: usize = 1_000;
+
+/// Compares; what is wrong with the configuration is the error's text.
+pub(super) async fn diff(operator: &Operator, text: &str) -> Result<Vec<Moved>, String> {
+    let now = operator.in_force.load_full();
+    let folder = operator.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let (new, _) = Config::parse(text, folder).map_err(|error| error.to_string())?;
+    let problems: Vec<_> = validate::problems(&new).iter().map(|one| format!("{one:#}")).collect();
+    if !problems.is_empty() {
+        return Err(problems.join("\n"));
+    }
+    let seen = operator.proxy.seen();
+    let total: u64 = seen.statements.iter().map(|one| one.calls()).sum::<u64>() + seen.others;
+    let lists = |config: &Config| {
+        let routing = &config.routing;
+        [&routing.functions_read_only, &routing.functions_write, &routing.functions_stateless]
+            .map(Clone::clone)
+    };
+    let judges = if lists(&operator.started) == lists(&new) {
+        None
+    } else {
+        Some(Judges::read(operator.proxy.cluster(), &new, &seen.statements).await?)
+    };
+    let moved = seen.statements.iter().filter_map(|one| {
+        let (before, after) = match &judges {
+            Some(judges) => judges.facts(one)?,
+            None => (one.facts.clone(), one.facts.clone()),
+        };
+        let (from, to) = (route(&now.config, &before), route(&new, &after));
+        let calls = movable(one);
+        (from.0 != to.0 && calls > 0).then(|| Moved {
+            fingerprint: one.facts.fingerprint,
+            database: one.database.to_string(),
+            calls,
+            share: calls as f64 / total.max(1) as f64,
+            from,
+            to,
+            statement: one.facts.text().into_owned(),
+        })
+    });
+    Ok(moved.take(MOST).collect())
+}
+
+/// Where a statement goes that stands alone, and why. Rules have their say here.
+fn route(config: &Config, facts: &Facts) -> (String, String) {
+    let [primary, replica] = Target::NAMES;
+    let (target, reason) = match &facts.verdict {
+        Verdict::NotRead(why) => (primary, why.to_string()),
+        Verdict::Read if config.routing.mode == RoutingMode::Shadow => (primary, "shadow".to_owned()),
+        Verdict::Read if config.routing.reads != Reads::Replica => (primary, "routing.reads".to_owned()),
+        Verdict::Read => (replica, "read".to_owned()),
+    };
+    (target.to_owned(), reason)
+}
+
+/// Calls that were decided by what the statement is.
+fn movable(one: &Statement) -> u64 {
+    let fixed = ["pinned", "transaction", "hint"];
+    let each = Reason::NAMES.iter().enumerate().filter(|(_, name)| !fixed.contains(name));
+    each.flat_map(|(at, _)| one.sides.iter().filter_map(move |side| side.reasons.get(at))).sum()
+}
+
+/// Catalogs by database, with the present lists of functions and with the new ones.
+struct Judges {
+    catalogs: HashMap<Arc<str>, [Arc<Catalog>; 2]>,
+    analyzer: Analyzer,
+}
+
+impl Judges {
+    async fn read(present: &Cluster, new: &Config, seen: &[Arc<Statement>]) -> Result<Self, String> {
+        let tls = Tls::load(new).map_err(|error| format!("{error:#}"))?;
+        // For a moment, and nothing is remembered: the state file belongs to the running one.
+        let other = Cluster::start(Settings::from_config(new, tls.control()), None);
+        other.wait_ready(Instant::now() + 2 * new.health.timeout).await;
+        let mut catalogs = HashMap::new();
+        let mut databases: Vec<_> = seen.iter().map(|one| one.database.clone()).collect();
+        databases.sort_unstable();
+        databases.dedup();
+        for database in databases {
+            let mut pair = Vec::new();
+            for cluster in [present, &other] {
+                let handle = cluster.catalog(&database).map_err(|error| error.to_string())?;
+                pair.push(handle.fresh(Instant::now() + CATALOG_WAIT).await);
+            }
+            if let Ok(pair) = pair.try_into() {
+                catalogs.insert(database, pair);
+            }
+        }
+        other.shutdown().await;
+        Ok(Self { catalogs, analyzer: Analyzer::new(CACHE) })
+    }
+
+    /// Facts as they are and as they would be.
+    fn facts(&self, one: &Statement) -> Option<(Arc<Facts>, Arc<Facts>)> {
+        let [before, after] = self.catalogs.get(&one.database)?;
+        if one.facts.canonical.is_empty() {
+            return None;
+        }
+        let judge = |catalog: &Arc<Catalog>| self.analyzer.facts(&one.facts.canonical, catalog);
+        Some((judge(before), judge(after)))
+    }
+}

@@ -1,0 +1,121 @@
+//! Reloads: what they change, what they leave alone, and what they say.
+
+use std::fs;
+
+use pgsplit_testkit::{Cluster, wait};
+use rustix::process::Signal;
+
+use crate::stage::{client, console, edit, error, pgsplit, proxy, setting};
+
+pub(crate) fn takes_effect(cluster: &Cluster) {
+    let proxy = proxy(cluster, "[pool]\nwait = '4s'\n");
+    let (mut client, mut console) = (client(&proxy), console(&proxy));
+    client.rows("SELECT 1 FROM kept").unwrap();
+    assert_eq!(setting(&mut console, "pool.wait"), "4s");
+    edit(&proxy, "wait = '4s'", "wait = '3s'\nlogins = 7");
+    let rows = console.rows("RELOAD").unwrap();
+    let text = |rows: &[Vec<Option<String>>]| {
+        let line = |row: &Vec<Option<String>>| row.iter().flatten().cloned().collect::<Vec<_>>().join(" ");
+        rows.iter().map(line).collect::<Vec<_>>()
+    };
+    assert_eq!(text(&rows), ["pool.wait 4s 3s now", "pool.logins 32 7 after a restart"]);
+    assert_eq!(setting(&mut console, "pool.wait"), "3s");
+    assert_eq!(setting(&mut console, "pool.logins"), "32", "in force is what the process began with");
+    // Where reads go, for a session that is there already.
+    let (code, said) = pgsplit(&proxy, "reload", &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(said, "reloaded; 1 key has changed\n  after a restart: pool.logins: 32 -> 7\n");
+    let more = fs::read_to_string(proxy.config()).unwrap() + "[routing]\nreads = 'primary'\n";
+    fs::write(proxy.config(), more).unwrap();
+    proxy.signal(Signal::HUP);
+    wait::until("the reload by signal", wait::LIMIT, || {
+        Ok((setting(&mut console, "routing.reads") == "primary").then_some(()))
+    })
+    .unwrap();
+    let before = proxy.metrics().unwrap();
+    client.rows("SELECT 1 FROM kept").unwrap();
+    let decisions = proxy.metrics().unwrap().decisions_since(&before);
+    assert!(matches!(decisions.as_slice(), [(target, _, 1)] if target == "primary"), "{decisions:?}");
+    let metrics = proxy.metrics().unwrap();
+    assert_eq!(metrics.sum("pgsplit_config_reloads_total", &[("result", "accepted")]), 3.0);
+    assert_eq!(metrics.sum("pgsplit_config_last_reload_successful", &[]), 1.0);
+}
+
+pub(crate) fn errors_change_nothing(cluster: &Cluster) {
+    let proxy = proxy(cluster, "[pool]\nwait = '4s'\n");
+    let mut console = console(&proxy);
+    let hash = console.rows("SHOW VERSION").unwrap()[0][3].clone();
+    edit(&proxy, "wait = '4s'", "wait = '3s'\nwaite = '1s'");
+    let answer = console.query("RELOAD").unwrap();
+    let told = |field: u8| error(&answer, field).unwrap();
+    assert_eq!(told(b'M'), "not reloaded: the old configuration stays in force");
+    assert!(told(b'D').contains("pool.waite: unknown key `waite`; did you mean `wait`?"), "{}", told(b'D'));
+    let (code, said) = pgsplit(&proxy, "reload", &[]);
+    assert!(code == Some(1) && said.contains("did you mean `wait`?"), "{said}");
+    assert_eq!(setting(&mut console, "pool.wait"), "4s");
+    let version = console.rows("SHOW VERSION").unwrap();
+    assert_eq!(version[0][3], hash);
+    assert!(version[0][5].as_ref().unwrap().contains("waite"), "{version:?}");
+    let metrics = proxy.metrics().unwrap();
+    assert_eq!(metrics.sum("pgsplit_config_last_reload_successful", &[]), 0.0);
+    // A level that is none, files that are missing: found before anything is changed.
+    edit(&proxy, "waite = '1s'", "\n[tls]\nca = 'none.crt'\nserver = 'verify-ca'\n");
+    let answer = console.query("RELOAD").unwrap();
+    assert!(error(&answer, b'D').unwrap().contains("none.crt"), "{answer:?}");
+    assert_eq!(setting(&mut console, "pool.wait"), "4s");
+}
+
+pub(crate) fn follows_the_file(cluster: &Cluster) {
+    let proxy = proxy(cluster, "watch = true\n[pool]\nwait = '4s'\n");
+    let mut console = console(&proxy);
+    edit(&proxy, "wait = '4s'", "wait = '2s'");
+    wait::until("the changed file to be read", wait::LIMIT, || {
+        Ok((setting(&mut console, "pool.wait") == "2s").then_some(()))
+    })
+    .unwrap();
+}
+
+pub(crate) fn diff_tells_what_moves(cluster: &Cluster) {
+    let proxy = proxy(cluster, "");
+    let mut client = client(&proxy);
+    for _ in 0..30 {
+        client.rows("SELECT name FROM kept").unwrap();
+        client.rows("SELECT scored()").unwrap();
+    }
+    (0..40).for_each(|_| drop(client.rows("UPDATE kept SET name = 'one' WHERE id = 7").unwrap()));
+    let new = proxy.config().with_file_name("new.toml");
+    let compare = |more: &str| {
+        fs::write(&new, fs::read_to_string(proxy.config()).unwrap() + more).unwrap();
+        pgsplit(&proxy, "diff", &[&new.display().to_string()])
+    };
+    let nothing = (Some(0), "no statement seen so far would go elsewhere\n".to_owned());
+    assert_eq!(compare("[pool]\nwait = '1s'\n"), nothing);
+    let (code, said) = compare("[routing]\nreads = 'primary'\n");
+    assert_eq!(
+        (code, said.as_str()),
+        (
+            Some(0),
+            "\
+1 statement would go elsewhere, 30.0 % of all calls
+        30 calls  30.0 %  replica (read) -> primary (routing.reads)
+    select name from kept
+none of them is a write that would go to a replica
+"
+        )
+    );
+    let (code, said) = compare("[routing]\nfunctions_read_only = ['scored']\n");
+    assert_eq!(
+        (code, said.as_str()),
+        (
+            Some(0),
+            "\
+1 statement would go elsewhere, 30.0 % of all calls
+        30 calls  30.0 %  primary (function:scored) -> replica (read)
+    select scored ( )
+none of them is a write that would go to a replica
+"
+        )
+    );
+    let (code, said) = compare("[routing]\nreads = 'everywhere'\n");
+    assert!(code == Some(1) && said.contains("routing.reads"), "{said}");
+}
