@@ -31,6 +31,7 @@ fn a_catalog_follows_its_database() {
     assert_eq!((first.version(), handle.is_stale()), (1, false));
 
     reported(&watched, &handle);
+    suspected(&watched, &handle);
     polled(&watched, &handle);
     survives_a_restart(&watched, &handle);
 }
@@ -40,7 +41,7 @@ fn reported(watched: &Watched, handle: &CatalogHandle) {
     for (step, statement) in DDL.iter().enumerate() {
         let before = handle.load();
         primary.sql("app", statement).unwrap();
-        handle.outdated();
+        let _ = handle.outdated();
         let after = fresh(watched, handle);
         // The watcher's own look may have come between.
         assert!(after.version() > before.version(), "step {step}: {statement}");
@@ -51,8 +52,19 @@ fn reported(watched: &Watched, handle: &CatalogHandle) {
     primary
         .sql("app", "INSERT INTO t (v) VALUES (1); VACUUM ANALYZE t; CREATE TEMP TABLE x (v int)")
         .unwrap();
-    handle.outdated();
+    let _ = handle.outdated();
     assert_eq!(fresh(watched, handle).version(), before.version(), "no change of the catalog");
+}
+
+/// What hidden code may have changed is read without anybody waiting for it, and only its mark is behind.
+fn suspected(watched: &Watched, handle: &CatalogHandle) {
+    let before = handle.load();
+    watched.servers.primary().sql("app", "CREATE TABLE hidden (v int)").unwrap();
+    let seen = handle.mark();
+    let mark = handle.suspect();
+    assert!(handle.is_settled(seen) && !handle.is_stale());
+    until("the mark is settled", || handle.is_settled(mark));
+    assert!(handle.load().version() > before.version());
 }
 
 const DDL: [&str; 12] = [
@@ -81,7 +93,7 @@ fn survives_a_restart(watched: &Watched, handle: &CatalogHandle) {
     let before = handle.load();
     watched.servers.primary().restart().unwrap();
     watched.until("the primary is back", |view| view.generation > 1 && view.primary.is_some());
-    handle.outdated();
+    let _ = handle.outdated();
     assert_eq!(fresh(watched, handle).version(), before.version(), "the same rows");
 }
 
