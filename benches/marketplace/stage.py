@@ -38,11 +38,11 @@ class Place:
     binaries: str = ""
     nodes: tuple = ()  # (name, port), the primary first
     superuser: str = ""
-    config: Path | None = None  # of a pgsplit of our own
-    process: int = 0
+    config: Path | None = None  # of a pgsplit of our own, as what follows
+    admin: int = 0
 
-    def uri(self):
-        return f"postgresql://{self.user}:{self.password}@{self.host}:{self.port}/{self.database}"
+    def uri(self, port=None, database=None):
+        return f"postgresql://{self.user}:{self.password}@{self.host}:{port or self.port}/{database or self.database}"
 
     def program(self, name):
         return f"{self.binaries}{name}" if self.binaries else shutil.which(name) or name
@@ -112,7 +112,7 @@ def started(asked, stack):
     ports = [int(port) for port in found["PG_PORTS"].split()]
     nodes = tuple((f"db{number}", port) for number, port in enumerate(ports, 1))
     place = Place("127.0.0.1", free_port(), "app", found["PG_APP_PASSWORD"], "app")
-    place.http, place.binaries = f"127.0.0.1:{free_port()}", found["PG_BINDIR"]
+    place.http, place.admin, place.binaries = f"127.0.0.1:{free_port()}", free_port(), found["PG_BINDIR"]
     place.nodes, place.superuser = nodes, found["PG_POSTGRES_PASSWORD"]
     make = "CREATE EXTENSION pg_stat_statements"
     place.psql("-c", make, port=ports[0], user="postgres", password=place.superuser)
@@ -148,14 +148,15 @@ def proxy(asked, place, password, target, stack):
     rules = f"[routing]{Path(asked.config).read_text().partition('[routing]')[2]}" if asked.config else ""
     config = directory / "pgsplit.toml"
     config.write_text(
-        f'listen = "127.0.0.1:{place.port}"\nhttp = "{place.http}"\nadmin = "off"\n'
+        f'listen = "127.0.0.1:{place.port}"\nhttp = "{place.http}"\n'
+        f'admin = "127.0.0.1:{place.admin}"\nadmin_users = ["{place.user}"]\n'
         f'state_file = "{directory}/state"\n{nodes}[auth]\nuser = "pgsplit"\npassword = "{password}"\n{rules}'
     )
     log = directory / "log"
     with log.open("w") as output:
         command = [asked.pgsplit or target / "release/pgsplit", "run", "-c", config]
         child = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
-    place.config, place.process = config, child.pid
+    place.config = config
     stack.callback(end, child, lambda: child.send_signal(signal.SIGTERM))
     until = time.monotonic() + LIMIT
     while True:
