@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use pgsplit_route::{NodeId, NodeState, Role, View};
+use pgsplit_sql::catalog::FunctionConfig;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
@@ -49,6 +51,8 @@ pub struct Primary {
 /// What the tasks share.
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
+    /// Those of the settings, or what a reload has put in their place.
+    pub(crate) functions: ArcSwap<FunctionConfig>,
     pub(crate) connector: Connector,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) view: Arc<ArcSwap<View>>,
@@ -86,6 +90,7 @@ impl Cluster {
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
+            functions: ArcSwap::new(Arc::clone(&settings.functions)),
             hints: settings.nodes.iter().map(|_| Hints::default()).collect(),
             judge: Mutex::new(judge),
             primary: watch::Sender::new(Primary::default()),
@@ -155,6 +160,20 @@ impl Cluster {
     /// [`Error::TooMany`] when more databases are watched than there is room for.
     pub fn catalog(&self, database: &str) -> Result<CatalogHandle, Error> {
         self.catalogs.get(database)
+    }
+
+    /// A replica further behind takes no reads from now on.
+    pub fn set_max_lag(&self, max_lag: Duration) {
+        let interval = self.shared.settings.interval;
+        self.shared.judged(|judge| judge.set_max_lag(max_lag, interval));
+    }
+
+    /// Trusts and distrusts other functions from now on: every catalog is read again.
+    pub fn set_functions(&self, functions: FunctionConfig) {
+        if **self.shared.functions.load() != functions {
+            self.shared.functions.store(Arc::new(functions));
+            self.catalogs.outdated();
+        }
     }
 
     /// Closes the connection to a database that its catalog is watched by, until somebody asks for that again.

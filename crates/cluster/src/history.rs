@@ -33,10 +33,19 @@ pub(crate) enum Behind {
 impl History {
     /// Remembers enough to tell lags up to `span` apart when a position comes every `interval`.
     pub(crate) fn new(span: Duration, interval: Duration) -> Self {
+        Self { runs: VecDeque::new(), depth: Self::depth(span, interval) }
+    }
+
+    /// Remembers as much as for another span from now on.
+    pub(crate) fn set_span(&mut self, span: Duration, interval: Duration) {
+        self.depth = Self::depth(span, interval);
+        self.runs.drain(..self.runs.len().saturating_sub(self.depth));
+    }
+
+    fn depth(span: Duration, interval: Duration) -> usize {
         let wanted = span.as_millis() / interval.as_millis().max(1);
         // Room for probes that come early because somebody asked for them.
-        let depth = usize::try_from(wanted).unwrap_or(MAX_DEPTH).saturating_mul(2).clamp(64, MAX_DEPTH);
-        Self { runs: VecDeque::new(), depth }
+        usize::try_from(wanted).unwrap_or(MAX_DEPTH).saturating_mul(2).clamp(64, MAX_DEPTH)
     }
 
     /// The primary was at `position`.

@@ -60,6 +60,13 @@ struct Known {
 }
 
 impl Judge {
+    /// A replica further behind takes no reads from now on.
+    pub(crate) fn set_max_lag(&mut self, max_lag: Duration, interval: Duration) -> Vec<Event> {
+        self.max_lag = max_lag;
+        self.history.set_span(max_lag, interval);
+        Vec::new()
+    }
+
     pub(crate) fn new(settings: &Settings, remembered: Option<Remembered>) -> Self {
         Self {
             nodes: (0..).map(NodeId).zip(&settings.nodes).map(|(id, node)| Known::new(id, node)).collect(),

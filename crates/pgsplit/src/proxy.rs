@@ -181,12 +181,15 @@ impl Proxy {
         unsupported::refuse(config)?;
         let tls = Tls::load(config)?;
         let users = Users::of(config)?;
+        let functions = Settings::from_config(config, tls.control()).functions;
         let environment = self.shared.pools.environment();
         environment.settings.store(Arc::new(wiring::pool(config)));
         environment.tls.store(Arc::new(tls.servers));
         self.shared.tls.store(Arc::new(tls.clients));
         self.shared.settings.store(Arc::new(wiring::session(config)));
         self.control.set_users(users);
+        self.cluster().set_max_lag(config.consistency.max_lag);
+        self.cluster().set_functions((*functions).clone());
         Ok(())
     }
 

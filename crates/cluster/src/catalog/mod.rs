@@ -236,6 +236,15 @@ impl Catalogs {
 }
 
 impl Catalogs {
+    /// Every catalog is read again.
+    pub(crate) fn outdated(&self) {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        for entry in entries.values() {
+            // Nobody waits for it here.
+            let _ = CatalogHandle(Arc::clone(entry)).outdated();
+        }
+    }
+
     /// Closes the connection to a database, until it is asked for again.
     pub(crate) fn vacate(&self, database: &str) {
         if let Some(entry) = self.entries.lock().unwrap_or_else(PoisonError::into_inner).get(database) {

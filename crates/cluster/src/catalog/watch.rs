@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use pgsplit_route::NodeId;
 use pgsplit_sql::Catalog;
+use pgsplit_sql::catalog::FunctionConfig;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_postgres::error::SqlState;
@@ -36,6 +37,7 @@ pub(super) async fn watch(shared: Arc<Shared>, room: Arc<Room>, entry: Arc<Entry
         entry,
         link: None,
         checksum: None,
+        functions: None,
         version: 0,
         cost: Duration::ZERO,
         looked: Instant::now(),
@@ -61,6 +63,8 @@ struct Watcher {
     link: Option<Link>,
     /// Of the catalog that is published; none while that is the unknown one.
     checksum: Option<Checksum>,
+    /// What it was built with.
+    functions: Option<Arc<FunctionConfig>>,
     version: u64,
     /// How long it takes to see that nothing has changed.
     cost: Duration,
@@ -119,7 +123,10 @@ impl Watcher {
     async fn refresh(&mut self) -> Result<(), Error> {
         let link = self.link().await?;
         let begun = Instant::now();
-        let found = link.questions.ask(&link.control, self.checksum.as_ref()).await?;
+        let functions = self.shared.functions.load_full();
+        let same = self.functions.as_ref().is_some_and(|built| Arc::ptr_eq(built, &functions));
+        let known = self.checksum.as_ref().filter(|_| same);
+        let found = link.questions.ask(&link.control, known).await?;
         if link.kept {
             self.link = Some(link);
         }
@@ -127,12 +134,12 @@ impl Watcher {
             self.cost = begun.elapsed();
             return Ok(());
         };
-        let (version, functions) = (self.version + 1, Arc::clone(&self.shared.settings.functions));
-        let built = tokio::task::spawn_blocking(move || Catalog::build(&rows, &functions, version)).await;
+        let (version, with) = (self.version + 1, Arc::clone(&functions));
+        let built = tokio::task::spawn_blocking(move || Catalog::build(&rows, &with, version)).await;
         let catalog =
             built.map_err(|error| Error::Answer(format!("the catalog could not be built: {error}")))?;
         self.entry.current.store(Arc::new(catalog));
-        (self.version, self.checksum) = (version, Some(checksum));
+        (self.version, self.checksum, self.functions) = (version, Some(checksum), Some(functions));
         self.shared.metrics.catalog_reads.add_one();
         tracing::debug!(target: "cluster", database = self.entry.database, version, "catalog read");
         Ok(())

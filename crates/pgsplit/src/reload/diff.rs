@@ -44,7 +44,7 @@ pub(super) async fn diff(operator: &Operator, text: &str) -> Result<Vec<Moved>, 
         [&routing.functions_read_only, &routing.functions_write, &routing.functions_stateless]
             .map(Clone::clone)
     };
-    let judges = if lists(&operator.started) == lists(&new) {
+    let judges = if lists(&now.config) == lists(&new) {
         None
     } else {
         Some(Judges::read(operator.proxy.cluster(), &new, &seen.statements).await?)

@@ -6,7 +6,7 @@ use pgsplit_admin::console::{Change, Setting};
 use pgsplit_config::{Config, Entry};
 
 /// Keys that a running process does not take over; one that ends in a dot stands for all below it.
-const RESTART: [&str; 22] = [
+const RESTART: [&str; 20] = [
     "listen",
     "admin",
     "http",
@@ -23,8 +23,6 @@ const RESTART: [&str; 22] = [
     "tls.ca",
     "pool.logins",
     "routing.cache",
-    "routing.functions_",
-    "consistency.max_lag",
     "health.interval",
     "health.timeout",
     "health.eject_after",
@@ -33,7 +31,7 @@ const RESTART: [&str; 22] = [
 
 /// Whether a reload changes the key at once.
 pub(crate) fn reloads(key: &str) -> bool {
-    !RESTART.iter().any(|fixed| key == *fixed || (fixed.ends_with(['.', '_']) && key.starts_with(fixed)))
+    !RESTART.iter().any(|fixed| key == *fixed || (fixed.ends_with('.') && key.starts_with(fixed)))
 }
 
 /// What really holds after reloads: of keys that need a restart, what the process began with.
@@ -128,7 +126,7 @@ mod tests {
         for fixed in RESTART {
             assert!(keys.iter().any(|key| key == fixed || key.starts_with(fixed)), "{fixed}");
         }
-        assert!(!reloads("nodes.a") && !reloads("routing.functions_write") && reloads("pool.wait"));
+        assert!(!reloads("nodes.a") && reloads("pool.wait"));
         assert!(reloads("auth.users.ann"), "the users file is read again");
     }
 }

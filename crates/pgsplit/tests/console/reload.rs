@@ -36,8 +36,14 @@ pub(crate) fn takes_effect(cluster: &Cluster) {
     client.rows("SELECT 1 FROM kept").unwrap();
     let decisions = proxy.metrics().unwrap().decisions_since(&before);
     assert!(matches!(decisions.as_slice(), [(target, _, 1)] if target == "primary"), "{decisions:?}");
+    // What a function is taken for.
+    edit(&proxy, "reads = 'primary'", "functions_read_only = ['scored']\nfunctions_stateless = ['scored']");
+    console.rows("RELOAD").unwrap();
+    let before = proxy.metrics().unwrap();
+    client.rows("SELECT scored()").unwrap();
+    assert_eq!(proxy.metrics().unwrap().decisions_since(&before), [("replica".into(), "read".into(), 1)]);
     let metrics = proxy.metrics().unwrap();
-    assert_eq!(metrics.sum("pgsplit_config_reloads_total", &[("result", "accepted")]), 3.0);
+    assert_eq!(metrics.sum("pgsplit_config_reloads_total", &[("result", "accepted")]), 4.0);
     assert_eq!(metrics.sum("pgsplit_config_last_reload_successful", &[]), 1.0);
 }
 
