@@ -175,6 +175,11 @@ impl Catalog {
         self.relations(None, name).map(|relation| &*relation.schema)
     }
 
+    /// The schemas that have a user's function of this name.
+    pub fn function_schemas<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.functions(None, name).map(|function| &*function.schema)
+    }
+
     /// The names of all relations with their schemas.
     pub fn relation_names(&self) -> impl Iterator<Item = (&str, &str)> {
         self.relations.iter().flat_map(|(name, all)| all.iter().map(|r| (&*r.schema, &**name)))
