@@ -94,11 +94,11 @@ pub(crate) fn kept(
         asked.clear();
         asked.extend_from_slice(words.hint.unwrap_or_default().as_bytes());
         for tag in words.tags.into_iter().flat_map(Tags::iter) {
-            let is_asked_for = |name: &Box<str>| match tag.name.contains(&b'%') {
-                true => decoded(tag.name) == **name,
+            let is_asked_for = |name: &str| match tag.name.contains(&b'%') {
+                true => decoded(tag.name) == *name,
                 false => tag.name == name.as_bytes(),
             };
-            if names.iter().any(is_asked_for) {
+            if names.iter().any(|name| is_asked_for(name)) {
                 for part in [tag.name, tag.value] {
                     asked.push(0);
                     asked.extend_from_slice(part);
