@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use pgsplit_pool::Gauges;
+use pgsplit_route::rules::Figures;
 use pgsplit_route::{Node, NodeState, PinReason, Reason, Role, Target, View};
 use pgsplit_session::{ClientState, Shared};
 use prometheus_client::collector::Collector;
@@ -41,6 +42,7 @@ impl Collector for Scrape {
         page.info(family("build", "The version that runs"), &Build { version })?;
         reload(&mut page, &figures.reload)?;
         decisions(&mut page, shared)?;
+        rules(&mut page, shared)?;
         clients(&mut page, shared)?;
         sessions(&mut page, shared)?;
         servers(&mut page, shared, &view)?;
@@ -133,6 +135,17 @@ fn decisions(page: &mut Page<'_>, shared: &Shared) -> Result<(), Error> {
         reasons.map(move |(&reason, counter)| (DecisionLabels { target, reason }, value(counter)))
     });
     page.counters(family("routing_decisions", "Statements by target and reason"), counts)?;
+    let shadow = Target::NAMES.iter().zip(&metrics.shadow).flat_map(|(&target, by)| {
+        let reasons = Reason::NAMES.iter().zip(by);
+        reasons.map(move |(&reason, counter)| (DecisionLabels { target, reason }, value(counter)))
+    });
+    page.counters(
+        family(
+            "routing_shadow_decisions",
+            "With routing.mode = \"shadow\": where statements would have gone",
+        ),
+        shadow,
+    )?;
     let durations = Target::NAMES.iter().zip(&metrics.duration);
     page.histograms(
         family("query_duration", "Time from a statement's last byte to the end of its answer"),
@@ -151,6 +164,59 @@ fn decisions(page: &mut Page<'_>, shared: &Shared) -> Result<(), Error> {
     page.counter(
         family("local_answers", "Statements that were answered without a server"),
         value(&metrics.local_answers),
+    )
+}
+
+#[derive(Debug, EncodeLabelSet)]
+struct RuleLabels {
+    rule: Arc<str>,
+}
+
+#[derive(Debug, EncodeLabelSet)]
+struct RuleTargetLabels {
+    rule: Arc<str>,
+    target: &'static str,
+}
+
+#[derive(Debug, EncodeLabelSet)]
+struct RuleReasonLabels {
+    rule: Arc<str>,
+    reason: &'static str,
+}
+
+fn rules(page: &mut Page<'_>, shared: &Shared) -> Result<(), Error> {
+    let settings = shared.settings.load();
+    let rules: Vec<_> =
+        settings.rules.iter().map(|rule| (rule.name.clone(), rule.counters.figures())).collect();
+    let by_target = |figures: fn(&Figures) -> &[u64; Target::NAMES.len()]| {
+        rules.iter().flat_map(move |(rule, sums)| {
+            let targets = Target::NAMES.into_iter().zip(figures(sums));
+            targets.map(|(target, count)| (RuleTargetLabels { rule: rule.clone(), target }, *count))
+        })
+    };
+    page.counters(
+        family("rule_hits", "Statements that a rule matched, by where they went"),
+        by_target(|figures| &figures.targets),
+    )?;
+    page.counters(
+        family("rule_shadow", "Statements that a rule in shadow mode matched, by where it would send them"),
+        by_target(|figures| &figures.shadow),
+    )?;
+    let kept = rules.iter().flat_map(|(rule, figures)| {
+        let reasons = Reason::NAMES.into_iter().zip(&figures.kept);
+        reasons.map(|(reason, count)| (RuleReasonLabels { rule: rule.clone(), reason }, *count))
+    });
+    page.counters(
+        family(
+            "rule_kept",
+            "Statements that a rule would send to a replica and that did not go there, by reason",
+        ),
+        kept,
+    )?;
+    let errors = rules.iter().map(|(rule, figures)| (RuleLabels { rule: rule.clone() }, figures.errors));
+    page.counters(
+        family("rule_errors", "Statements that a rule matched and that ended with an error"),
+        errors,
     )
 }
 

@@ -1,7 +1,9 @@
 //! What is wrong with a file, shown as a person wants to see it: place, key, reason, the line and a caret.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::document::Document;
 
 /// More than these are not reported at once.
 pub(crate) const MOST_PROBLEMS: usize = 20;
@@ -17,6 +19,19 @@ pub struct Problem {
     pub key: String,
     /// What is wrong, and what would be right.
     pub message: String,
+}
+
+impl Problem {
+    /// A problem with a key of a file that was read before: found by whoever uses the configuration.
+    #[must_use]
+    pub fn at(file: &Path, key: &str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        match Document::parse(&text, file) {
+            Ok((document, _)) => document.problem(key, message),
+            Err(_) => Self { file: file.to_owned(), position: None, key: key.to_owned(), message },
+        }
+    }
 }
 
 /// A place in a file.

@@ -1,6 +1,7 @@
 //! "Did you mean": the nearest of the valid words.
 
 /// The candidate that is nearest to a word, if it is near enough to have been meant.
+#[must_use]
 pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let limit = 1 + word.chars().count() / 4;
     let distances = candidates.into_iter().map(|candidate| (distance(word, candidate), candidate));

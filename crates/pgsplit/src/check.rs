@@ -4,13 +4,15 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use pgsplit_config::Config;
+use pgsplit_config::{Config, Problem};
 
-use crate::{output, unsupported, validate};
+use crate::explain::look;
+use crate::{cli, expectations, names, output, unsupported, validate};
 
 /// Prints what is wrong and a summary. The exit code is 0, or 1 when there are errors.
-pub(crate) fn check(path: &Path) -> anyhow::Result<ExitCode> {
-    let mut text = String::new();
+pub(crate) fn check(asked: &cli::Check) -> anyhow::Result<ExitCode> {
+    let path: &Path = &asked.file.path;
+    let (mut text, mut notes) = (String::new(), Vec::new());
     let (errors, warnings) = match Config::load(path) {
         Ok((config, warnings)) => {
             let shown = path.display();
@@ -18,7 +20,21 @@ pub(crate) fn check(path: &Path) -> anyhow::Result<ExitCode> {
             let without_effect = unsupported::without_effect(&config);
             warnings.extend(without_effect.into_iter().map(|warning| format!("{shown}: {warning}")));
             let errors = validate::problems(&config).into_iter();
-            (errors.map(|error| format!("{shown}: {error:#}")).collect(), warnings)
+            let mut errors: Vec<_> = errors.map(|error| format!("{shown}: {error:#}")).collect();
+            let tested = expectations::run(&config);
+            errors.extend(expectations::problems(path, &tested).iter().map(ToString::to_string));
+            if !tested.untested.is_empty() {
+                notes.push(format!("{shown}: no test meets {}", listed(&tested.untested)));
+            }
+            if asked.live && errors.is_empty() {
+                match look(&config, &asked.database, |_, catalog| names::unknown(&config, catalog)) {
+                    Ok(unknown) => warnings.extend(
+                        unknown.iter().map(|(key, message)| Problem::at(path, key, message).to_string()),
+                    ),
+                    Err(error) => errors.push(format!("{shown}: {error:#}")),
+                }
+            }
+            (errors, warnings)
         }
         Err(error) => (error.problems().iter().map(ToString::to_string).collect::<Vec<_>>(), Vec::new()),
     };
@@ -26,11 +42,19 @@ pub(crate) fn check(path: &Path) -> anyhow::Result<ExitCode> {
     for (label, problem) in labelled.iter().flat_map(|(label, all)| all.iter().map(move |one| (label, one))) {
         writeln!(text, "{label}: {problem}")?;
     }
+    for note in &notes {
+        writeln!(text, "note: {note}")?;
+    }
     let verdict = if errors.is_empty() { "good" } else { "refused" };
     let counts = [counted(errors.len(), "error"), counted(warnings.len(), "warning")];
     writeln!(text, "{}: {verdict} ({})", path.display(), counts.join(", "))?;
     output::print(&text)?;
     Ok(if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn listed(rules: &[String]) -> String {
+    let word = if rules.len() == 1 { "the rule" } else { "the rules" };
+    format!("{word} {}", rules.join(", "))
 }
 
 fn counted(count: usize, what: &str) -> String {

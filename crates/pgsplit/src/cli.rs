@@ -17,7 +17,7 @@ pub(crate) enum Command {
     /// Run the proxy; SIGHUP reloads the file, SIGTERM drains and stops
     Run(ConfigFile),
     /// Check a configuration file; exit code 0, or 1 with file, line and key
-    Check(ConfigFile),
+    Check(Check),
     /// Say where a statement would go, and why
     Explain(Explain),
     /// Have the running proxy read its configuration again
@@ -38,16 +38,46 @@ pub(crate) struct ConfigFile {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+    /// Ask the servers too: do rules name what is there
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// Whose catalog counts
+    #[arg(long, value_name = "NAME", default_value = "postgres", requires = "live")]
+    pub(crate) database: String,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// The configuration file; only --live needs one
+    /// The configuration file
     #[arg(short = 'c', long = "config", value_name = "FILE")]
     pub(crate) path: Option<PathBuf>,
     /// Ask the servers: catalog, roles, states
     #[arg(long)]
     pub(crate) live: bool,
-    /// The database whose catalog counts
-    #[arg(long, value_name = "NAME", default_value = "postgres", requires = "live")]
+    /// The session's database
+    #[arg(long, value_name = "NAME", default_value = "postgres")]
     pub(crate) database: String,
+    /// The session's user
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub(crate) user: String,
+    /// The session's application_name
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub(crate) application_name: String,
+    /// The address of the client
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) client: Option<std::net::IpAddr>,
+    /// The session's search_path
+    #[arg(long, value_name = "SCHEMAS")]
+    pub(crate) search_path: Option<String>,
+    /// The HTTP route, as in "GET /api/projects"
+    #[arg(long, value_name = "ROUTE")]
+    pub(crate) route: Option<String>,
+    /// A tag; may be given several times
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) tag: Vec<String>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -98,10 +128,14 @@ pub(crate) struct Demo {
 }
 
 #[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
 pub(crate) struct Print {
     /// Every key with its default and a sentence about it
-    #[arg(long, required = true)]
+    #[arg(long)]
     defaults: bool,
+    /// The JSON Schema of the file, for editors
+    #[arg(long)]
+    pub(crate) schema: bool,
 }
 
 /// Where the configuration is when the command line does not say.

@@ -9,11 +9,13 @@ mod cli;
 mod client;
 mod control;
 mod demo;
+mod expectations;
 mod explain;
 mod limits;
 mod listen;
 mod load;
 mod logging;
+mod names;
 mod output;
 mod proxy;
 mod reload;
@@ -31,14 +33,18 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command};
 
+/// What editors check a configuration by; a test keeps it equal to the model.
+const SCHEMA: &str = include_str!("../../../config/pgsplit.schema.json");
+
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(file) => run::run(&file.path),
-        Command::Check(file) => check::check(&file.path),
+        Command::Check(asked) => check::check(&asked),
         Command::Explain(asked) => explain::explain(&asked),
         Command::Reload(asked) => client::reload(&asked),
         Command::Diff(asked) => client::diff(&asked),
         Command::Demo(asked) => demo::demo(&asked),
+        Command::Config(asked) if asked.schema => output::print(SCHEMA),
         Command::Config(_) => output::print(&pgsplit_config::Config::defaults_toml()),
     };
     outcome.unwrap_or_else(|error| {

@@ -168,6 +168,11 @@ impl Proxy {
         self.control.cluster()
     }
 
+    /// The rules that are in force.
+    pub(crate) fn rules(&self) -> Arc<pgsplit_route::Rules> {
+        self.shared.settings.load().rules.clone()
+    }
+
     fn sources(&self) -> Sources {
         Sources {
             shared: self.shared.clone(),
@@ -186,7 +191,8 @@ impl Proxy {
         environment.settings.store(Arc::new(wiring::pool(config)));
         environment.tls.store(Arc::new(tls.servers));
         self.shared.tls.store(Arc::new(tls.clients));
-        self.shared.settings.store(Arc::new(wiring::session(config)));
+        let rules = wiring::rules_again(config, &self.view(), &self.shared.settings.load().rules);
+        self.shared.set_settings(wiring::session(config, rules));
         self.control.set_users(users);
         self.cluster().set_max_lag(config.consistency.max_lag);
         self.cluster().set_functions((*functions).clone());
@@ -270,7 +276,7 @@ fn share(config: &Config, tls: Tls, control: &Arc<ControlPlane>) -> anyhow::Resu
         Box::new(Reporter(cluster.clone())),
     );
     let (cache, logins) = (config.routing.cache, config.pool.logins);
-    let settings = wiring::session(config);
+    let settings = wiring::session(config, wiring::rules(config));
     Shared::new(Pools::new(environment), control.clone(), settings, tls.clients, cache, logins)
         .context("random numbers cannot be had from the system")
 }

@@ -17,14 +17,12 @@ pub(crate) fn refuse(config: &Config) -> anyhow::Result<()> {
 /// What has no effect, a sentence for each key.
 pub(crate) fn without_effect(config: &Config) -> Vec<String> {
     let routing = &config.routing;
-    let ignored: [(bool, &str); 9] = [
+    let ignored: [(bool, &str); 7] = [
         (
             config.consistency.level != ConsistencyLevel::Eventual,
             "consistency.level: this version serves every level as \"eventual\": a read may go to any replica within \
              `max_lag`, and may not see a write that was just acknowledged",
         ),
-        (!config.rules.is_empty(), "rules: not applied by this version"),
-        (!config.tests.is_empty(), "tests: not run by this version"),
         (routing.reads == Reads::Spill, "routing.reads: \"spill\" is served as \"primary\" by this version"),
         (
             routing.read_only_transactions == ReadOnlyTransactions::Replica,

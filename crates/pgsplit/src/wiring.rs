@@ -1,6 +1,7 @@
 //! From the configuration to the settings of each crate.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -9,6 +10,7 @@ use pgsplit_config::{
 };
 use pgsplit_net::{AcceptLevel, ConnectLevel};
 use pgsplit_pool::PoolSettings;
+use pgsplit_route::{Rules, View};
 use pgsplit_session::SessionSettings;
 
 /// Stands for no limit where a limit must be given.
@@ -34,8 +36,21 @@ pub(crate) fn pool(config: &Config) -> PoolSettings {
     }
 }
 
+/// The rules of a configuration, for its nodes.
+pub(crate) fn rules(config: &Config) -> Arc<Rules> {
+    let nodes: Vec<&str> = config.nodes.iter().map(|node| node.name.as_str()).collect();
+    Arc::new(Rules::new(&config.rules, &nodes, None))
+}
+
+/// The rules of a configuration that takes another's place. The nodes stay those that the process was started with, and
+/// rules that were there before go on counting.
+pub(crate) fn rules_again(config: &Config, view: &View, before: &Rules) -> Arc<Rules> {
+    let nodes: Vec<&str> = view.nodes.iter().map(|node| &*node.name).collect();
+    Arc::new(Rules::new(&config.rules, &nodes, Some(before)))
+}
+
 /// What sessions read.
-pub(crate) fn session(config: &Config) -> SessionSettings {
+pub(crate) fn session(config: &Config, rules: Arc<Rules>) -> SessionSettings {
     let (timeouts, routing) = (&config.timeouts, &config.routing);
     SessionSettings {
         auth: match config.auth.method {
@@ -45,7 +60,11 @@ pub(crate) fn session(config: &Config) -> SessionSettings {
         },
         max_clients: config.pool.max_clients,
         session_pooling: config.pool.mode == PoolMode::Session,
-        reads_on_primary: routing.reads != Reads::Replica || routing.mode == RoutingMode::Shadow,
+        reads_on_primary: routing.reads != Reads::Replica,
+        shadow: routing.mode == RoutingMode::Shadow,
+        hints: routing.hints,
+        rules,
+        consistency: config.consistency.level,
         login: timeouts.login.unwrap_or(NEVER),
         idle_client: timeouts.idle_client,
         idle_transaction: timeouts.idle_transaction,

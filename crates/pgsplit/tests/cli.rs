@@ -141,6 +141,7 @@ reads        none
 writes       none
 functions    none
 fingerprint  0c169a7a5e00c976
+cache key    select 0
 note         Asked without --live: the tables, views and functions of the
              database are unknown, and what is unknown goes to the primary.
 ";
@@ -194,4 +195,150 @@ fn a_reader_that_goes_away_is_no_failure() {
     let mut child = command.args(["config", "--defaults"]).stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+const RULES: &str = "
+[[rules]]
+name = 'auth-state'
+why = 'A revoked session must never be accepted.'
+match.tables = 'Session'
+target = 'primary'
+
+[[rules]]
+name = 'marketplace'
+match.route = ['GET /api/projects', '/api/reviews/contractors/:id']
+target = 'replica'
+
+[[rules]]
+name = 'reports'
+match.user = 'metabase'
+target = 'replica'
+mode = 'shadow'
+";
+
+#[test]
+fn explain_tells_of_each_rule() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("pgsplit.toml"), format!("{EVENTUAL}{RULES}")).unwrap();
+    let asked = |more: &[&str]| {
+        let sql = r#"SELECT "id" FROM "Project" WHERE "status" = $1 /*app='web'*/"#;
+        let arguments = [&["explain"], more, &[sql]].concat();
+        let output = pgsplit(directory.path(), &arguments, "");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let expected = "\
+statement    SELECT \"id\" FROM \"Project\" WHERE \"status\" = $1 /*app='web'*/
+target       primary
+reason       relation:Project
+             This relation is not known, or a replica cannot read it or would
+             answer differently.
+if           Project is an ordinary table: replica (rule:marketplace)
+tags         app = web
+             method = GET
+             route = /api/projects
+rules        auth-state: no, match.tables: it touches Project, public.Project
+             marketplace: matches
+             reports: would match, but marketplace comes first
+commands     query
+effects      none
+reads        any
+writes       none
+functions    none
+fingerprint  4b6a8d5c4e5c5b0f
+cache key    select \"id\" from \"Project\" where \"status\" = $1
+note         Asked without --live: the tables, views and functions of the
+             database are unknown, and what is unknown goes to the primary.
+";
+    let without_fingerprint = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.starts_with("fingerprint"));
+        lines.map(str::to_owned).collect()
+    };
+    let said = asked(&["--route", "GET /api/projects", "--user", "metabase"]);
+    assert_eq!(without_fingerprint(&said), without_fingerprint(expected));
+    let said = asked(&["--route", "POST /api/projects", "--user", "metabase"]);
+    let other = "\
+             marketplace: no, match.route: its tag `route` is `/api/projects`,
+             its tag `method` is `POST`
+             reports: matches, in shadow mode: only counted
+";
+    assert!(said.contains(other), "{said}");
+    let json: serde_json::Value =
+        serde_json::from_str(&asked(&["--json", "--tag", "route=/api/reviews/contractors/7"])).unwrap();
+    assert_eq!(json["rules"][1]["outcome"], "decides");
+    assert_eq!(json["rules"][0]["failed"][0]["key"], "match.tables");
+    assert_eq!(json["tags"]["route"], "/api/reviews/contractors/7");
+    assert_eq!(json["if_ordinary_tables"]["reason"], "rule:marketplace");
+}
+
+#[test]
+fn check_runs_the_tests_of_the_file() {
+    let test = |sql: &str, expect: &str| format!("[[tests]]\nsql = '{sql}'\nexpect = {{ {expect} }}\n");
+    let good = test("SELECT 1 FROM \"Session\"", "target = 'primary', rule = 'auth-state'")
+        + &test(
+            "SELECT 1 FROM \"P\" /*route=%2Fapi%2Freviews%2Fcontractors%2F7*/",
+            "target = 'replica', rule = 'marketplace'",
+        )
+        + &test("UPDATE \"P\" SET a = 1", "target = 'primary'");
+    let (code, said) = check(&format!("{EVENTUAL}{RULES}{good}"));
+    let expected =
+        "note: pgsplit.toml: no test meets the rule reports\npgsplit.toml: good (no errors, no warnings)\n";
+    assert_eq!((code, said.as_str()), (Some(0), expected));
+    let bad = test("DELETE FROM \"P\"", "target = 'replica'") + &test("SELECT 1", "rule = 'marketplace'");
+    let (code, said) = check(&format!("{EVENTUAL}{RULES}{bad}"));
+    let expected = "\
+error: pgsplit.toml:22:21: tests[0].expect.target: expected replica; it goes to the primary (write)
+  22 | expect = { target = 'replica' }
+     |                     ^^^^^^^^^
+error: pgsplit.toml:25:19: tests[1].expect.rule: expected the rule marketplace; no rule matches: it goes to a replica (read)
+  25 | expect = { rule = 'marketplace' }
+     |                   ^^^^^^^^^^^^^
+note: pgsplit.toml: no test meets the rules auth-state, marketplace, reports
+pgsplit.toml: refused (2 errors, no warnings)
+";
+    assert_eq!((code, said.as_str()), (Some(1), expected));
+}
+
+/// The keys of a table in the schema, and those that the program says it knows.
+#[test]
+fn the_schema_has_the_keys_of_the_model() {
+    let (code, schema) = answer(&["config", "--schema"]);
+    assert_eq!(code, Some(0));
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    let known = |text: &str| -> Vec<String> {
+        let (_, said) = check(&format!("nodes = ['a']\n{text}"));
+        let (_, keys) = said.split_once("known here: ").unwrap_or_else(|| panic!("{said}"));
+        let mut keys: Vec<_> = keys.lines().next().unwrap().split(", ").map(str::to_owned).collect();
+        keys.sort();
+        keys
+    };
+    let rule = "/rules/items/properties";
+    let tables = [
+        ("", "zzzqqqzzz = 1".to_owned()),
+        (rule, "[[rules]]\nname = 'r'\nzzzqqqzzz = 1".to_owned()),
+        ("/rules/items/properties/match/properties", "[[rules]]\nname = 'r'\nmatch.zzzqqqzzz = 1".to_owned()),
+        ("/tests/items/properties", "[[tests]]\nsql = ''\nzzzqqqzzz = 1".to_owned()),
+        ("/tests/items/properties/expect/properties", "[[tests]]\nsql = ''\nexpect.zzzqqqzzz = 1".to_owned()),
+    ]
+    .into_iter()
+    .map(|(path, text)| (path.to_owned(), text));
+    let of_tables =
+        ["topology", "auth", "tls", "pool", "timeouts", "routing", "consistency", "balance", "health", "log"];
+    let of_tables = of_tables.map(|name| (format!("/{name}/properties"), format!("[{name}]\nzzzqqqzzz = 1")));
+    let nested = ["spill", "retry"].map(|name| {
+        (format!("/routing/properties/{name}/properties"), format!("[routing]\n{name}.zzzqqqzzz = 1"))
+    });
+    for (path, text) in tables.chain(of_tables).chain(nested) {
+        let table = schema["properties"].pointer(&path).unwrap_or_else(|| panic!("{path}"));
+        let mut keys: Vec<_> = table.as_object().unwrap().keys().cloned().collect();
+        keys.sort();
+        assert_eq!(keys, known(&text), "{path}");
+    }
+    let node = schema["properties"].pointer("/nodes/oneOf/1/items/oneOf/1/properties").unwrap();
+    let mut keys: Vec<_> = node.as_object().unwrap().keys().cloned().collect();
+    keys.sort();
+    let (_, said) = check("[[nodes]]\naddress = 'a'\nzzzqqqzzz = 1\n");
+    for key in keys {
+        assert!(said.contains(&key), "{key}: {said}");
+    }
 }

@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use pgsplit_route::{Excluded, Node, NodeId, Role, SessionView, View, decide};
+use pgsplit_route::{Asked, Excluded, Node, NodeId, Role, SessionView, View, decide};
 use pgsplit_sql::{Analyzer, Catalog, scan};
 
 const PGBENCH: &str = "SELECT abalance FROM pgbench_accounts WHERE aid = 12345;";
@@ -47,7 +47,7 @@ fn benches(c: &mut Criterion) {
         b.iter(|| {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let verdict = black_box(&pgsplit_sql::Verdict::Read);
-            decide(verdict, SessionView::default(), &view, Excluded::default(), random)
+            decide(verdict, SessionView::default(), Asked::default(), &view, Excluded::default(), random)
         });
     });
 }

@@ -1,9 +1,11 @@
 //! The table of decisions: the first line that applies decides.
 
+use pgsplit_config::ConsistencyLevel;
 use pgsplit_sql::Verdict;
 
-use crate::balance::{Excluded, pick};
+use crate::balance::{Among, Excluded, pick};
 use crate::reason::{PinReason, Reason};
+use crate::rules::{Aim, Rule};
 use crate::view::{NodeId, View};
 
 /// What the decision needs to know of a session.
@@ -60,12 +62,39 @@ impl Decision {
     }
 }
 
+/// What somebody has asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked<'r> {
+    /// What a hint asks for: a comment's, or else the session's `pgsplit.target`.
+    pub hint: Option<Aim>,
+    /// The rule that matches.
+    pub rule: Option<&'r Rule>,
+    /// Reads that nobody asks anything for stay on the primary.
+    pub reads_on_primary: bool,
+    /// What reads must see, where somebody has asked for more or less than is configured.
+    pub level: Option<ConsistencyLevel>,
+}
+
+impl Asked<'_> {
+    /// Where it shall go, if that is asked for, and the reason for it when it does.
+    fn aim(&self) -> Option<(Aim, Reason)> {
+        let of_rule = || self.rule.and_then(|rule| Some((rule.aim?, Reason::Rule(rule.name.clone()))));
+        self.hint.map(|aim| (aim, Reason::Hint)).or_else(of_rule)
+    }
+
+    /// The longest lag of a replica, if the rule has its own.
+    fn max_lag(&self) -> Option<std::time::Duration> {
+        self.rule.and_then(|rule| rule.max_lag)
+    }
+}
+
 /// Decides for one unit: a simple query, or everything between two Syncs. `verdict` holds for all of it; `random`
 /// is any number, for the choice among equals; `excluded` are nodes that have failed this unit already.
 #[must_use]
 pub fn decide(
     verdict: &Verdict,
     session: SessionView,
+    asked: Asked<'_>,
     view: &View,
     excluded: Excluded,
     random: u32,
@@ -76,6 +105,10 @@ pub fn decide(
     if session.in_transaction {
         return Decision::new(Target::Held, Reason::Transaction);
     }
+    let aim = asked.aim();
+    if let Some((Aim::Primary, reason)) = aim {
+        return Decision::new(Target::Primary, reason);
+    }
     if let Verdict::NotRead(why) = verdict {
         return Decision::new(Target::Primary, Reason::NotRead(why.clone()));
     }
@@ -85,9 +118,18 @@ pub fn decide(
     if session.serializable {
         return Decision::new(Target::Primary, Reason::Serializable);
     }
-    match pick(view, excluded, random) {
-        Some(node) => Decision::new(Target::Replica(node), Reason::Read),
-        None => Decision::new(Target::Primary, Reason::NoReplica),
+    let (aim, reason) = aim.unwrap_or((Aim::Replica, Reason::Read));
+    if reason == Reason::Read && asked.reads_on_primary {
+        return Decision::new(Target::Primary, reason);
+    }
+    let among = Among { aim, excluded, max_lag: asked.max_lag() };
+    if let Some(node) = pick(view, among, random) {
+        return Decision::new(Target::Replica(node), reason);
+    }
+    match (aim, view.primary) {
+        // The node that was asked for is the primary now.
+        (Aim::Nodes(nodes), Some(primary)) if nodes.has(primary) => Decision::new(Target::Primary, reason),
+        _ => Decision::new(Target::Primary, Reason::NoReplica),
     }
 }
 
@@ -98,7 +140,7 @@ mod tests {
     use pgsplit_sql::NotRead;
 
     fn ask(verdict: &Verdict, session: SessionView, replicas: u16) -> (Target, String) {
-        let decision = decide(verdict, session, &view(replicas), Excluded::default(), 7);
+        let decision = decide(verdict, session, Asked::default(), &view(replicas), Excluded::default(), 7);
         (decision.target, decision.reason.to_string())
     }
 
@@ -119,5 +161,56 @@ mod tests {
         assert_eq!(ask(&Verdict::Read, unreadable, 2), (Target::Primary, "unparsed".into()));
         let function = Verdict::NotRead(NotRead::Function("f".into()));
         assert_eq!(ask(&function, plain, 2), (Target::Primary, "function:f".into()));
+    }
+
+    #[test]
+    fn hints_and_rules_come_before_the_proof_and_never_send_a_write_to_a_replica() {
+        let rules = crate::rules::tests::rules(
+            "[[rules]]\nname = 'p'\ntarget = 'primary'\nmatch.user = 'x'\n\
+             [[rules]]\nname = 'r'\ntarget = 'replica'\nmax_lag = '1s'\nmatch.user = 'x'\n\
+             [[rules]]\nname = 'n'\ntarget = 'db3:5432'\nmatch.user = 'x'\n\
+             [[rules]]\nname = 'first'\ntarget = ['db1:5432']\nmatch.user = 'x'\n",
+        );
+        let [p, r, n, first] = [0, 1, 2, 3].map(|at| rules.get(crate::RuleId(at)));
+        let asked = |hint, rule| Asked { hint, rule, reads_on_primary: true, level: None };
+        let mut view = view(2);
+        let (read, write) = (Verdict::Read, Verdict::NotRead(NotRead::Write));
+        let plain = SessionView::default();
+        let ask = |view: &View, verdict: &Verdict, session, asked| {
+            let decision = decide(verdict, session, asked, view, Excluded::default(), 7);
+            (decision.target, decision.reason.to_string())
+        };
+        let replica = |n| Target::Replica(NodeId(n));
+        assert_eq!(ask(&view, &read, plain, asked(None, None)), (Target::Primary, "read".into()));
+        assert_eq!(ask(&view, &read, plain, asked(None, p)), (Target::Primary, "rule:p".into()));
+        assert_eq!(ask(&view, &write, plain, asked(None, p)), (Target::Primary, "rule:p".into()));
+        assert_eq!(ask(&view, &read, plain, asked(None, r)).1, "rule:r");
+        assert_eq!(ask(&view, &write, plain, asked(None, r)), (Target::Primary, "write".into()));
+        assert_eq!(ask(&view, &read, plain, asked(None, n)), (replica(2), "rule:n".into()));
+        assert_eq!(ask(&view, &write, plain, asked(None, n)), (Target::Primary, "write".into()));
+        assert_eq!(ask(&view, &read, plain, asked(None, first)), (Target::Primary, "rule:first".into()));
+        assert_eq!(ask(&view, &read, plain, asked(Some(Aim::Primary), r)), (Target::Primary, "hint".into()));
+        assert_eq!(ask(&view, &read, plain, asked(Some(Aim::Replica), p)).1, "hint");
+        assert_eq!(
+            ask(&view, &write, plain, asked(Some(Aim::Replica), None)),
+            (Target::Primary, "write".into())
+        );
+        let unreadable = SessionView { unreadable: true, ..plain };
+        assert_eq!(ask(&view, &read, unreadable, asked(Some(Aim::Replica), None)).1, "unparsed");
+        let serializable = SessionView { serializable: true, ..plain };
+        assert_eq!(ask(&view, &read, serializable, asked(None, n)).1, "serializable");
+        let open = SessionView { in_transaction: true, ..plain };
+        assert_eq!(
+            ask(&view, &read, open, asked(Some(Aim::Primary), r)),
+            (Target::Held, "transaction".into())
+        );
+        // A node without weight takes what names it, and a rule may allow another lag than the rest.
+        view.nodes[2].weight = 0;
+        assert_eq!(ask(&view, &read, plain, asked(None, n)).0, replica(2));
+        assert_eq!(ask(&view, &read, plain, asked(None, r)).0, replica(1));
+        view.nodes[1].lag = std::time::Duration::from_secs(2);
+        assert_eq!(ask(&view, &read, plain, asked(None, r)), (Target::Primary, "no-replica".into()));
+        view.nodes[2].within_max_lag = false;
+        assert_eq!(ask(&view, &read, plain, asked(None, n)), (Target::Primary, "no-replica".into()));
     }
 }

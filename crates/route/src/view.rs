@@ -140,10 +140,16 @@ impl Node {
         Self { role, state: NodeState::Up, ..self }
     }
 
+    /// A replica that is reached.
+    #[must_use]
+    pub fn is_replica(&self) -> bool {
+        self.role == Role::Replica && self.state == NodeState::Up
+    }
+
     /// A replica that may be given a read now.
     #[must_use]
     pub fn takes_reads(&self) -> bool {
-        self.role == Role::Replica && self.state == NodeState::Up && self.within_max_lag && self.weight > 0
+        self.is_replica() && self.within_max_lag && self.weight > 0
     }
 
     /// Statements in flight.

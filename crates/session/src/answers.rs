@@ -108,6 +108,7 @@ impl Session {
         let body = frame.get(HEADER..).unwrap_or_default();
         if matches!(link.owed.front(), Some(Owed { to: To::Session, .. }))
             || header.tag == b'S' && link.resets.any()
+            || header.tag == b'Z' && self.notice.is_some()
         {
             // The client may be told of changes behind it, or in its place.
             run.end(&mut self.outbox);
@@ -167,9 +168,10 @@ impl Session {
 
     /// Says what is due to the client without asking the server.
     pub(crate) fn say_what_is_due(&mut self, link: &mut Link) {
-        while let Some(Owed { what: What::Say { answer, .. }, .. }) = link.owed.front() {
-            answer.encode(&mut self.outbox);
-            link.owed.pop_front();
+        while matches!(link.owed.front(), Some(Owed { what: What::Say { .. }, .. })) {
+            if let Some(Owed { what: What::Say { answer, .. }, .. }) = link.owed.pop_front() {
+                self.say(&answer);
+            }
         }
     }
 

@@ -3,16 +3,19 @@
 
 use std::sync::Arc;
 
-use pgsplit_sql::{Catalog, Effects, Facts, NotRead, Verdict};
+use pgsplit_sql::{Around, Catalog, Effects, Facts, NotRead, Verdict};
 use pgsplit_wire::frontend::{Bind, Kind, Parse, execute, target};
 use pgsplit_wire::{Frame, build, next_frame};
 
+use crate::ask::{Ask, words};
 use crate::end::End;
 use crate::link::{To, What};
 use crate::local::may_be_local;
+use crate::own::is_own_text;
 use crate::prepared::Prepared;
 use crate::query::aborted;
 use crate::session::Session;
+use crate::shared::SessionSettings;
 use crate::turn::Attempt;
 use crate::unit::BatchEnd;
 
@@ -45,6 +48,8 @@ pub(crate) struct Survey {
     pub(crate) idle: bool,
     /// Among its texts is one that may be answered without a server.
     pub(crate) local: bool,
+    /// What it asks for.
+    pub(crate) ask: Ask,
 }
 
 impl Session {
@@ -70,6 +75,7 @@ impl Session {
             end,
             repeatable: end == BatchEnd::Sync && !self.open && survey.verdict == Verdict::Read,
             stale: if self.open { Vec::new() } else { std::mem::take(&mut survey.stale) },
+            ask: survey.ask,
         };
         if end != BatchEnd::Sync && (survey.executes || survey.binds) && attempt.verdict == Verdict::Read {
             // What follows is not known and may not be a read.
@@ -148,15 +154,16 @@ impl Session {
             executes: false,
             idle: true,
             local: false,
+            ask: Ask::default(),
         };
         let mut bound = Verdicts::default();
         let mut parsed = Verdicts::default();
-        let mut here: Vec<(&[u8], Arc<Facts>)> = Vec::new();
+        let mut here: Vec<(&[u8], Arc<Facts>, Around<'_>)> = Vec::new();
         for frame in frames(bytes) {
             match frame.tag {
                 b'P' => {
                     let parse = Parse::read(frame.body)?;
-                    let facts = self.shared.analyzer.facts(parse.text, catalog);
+                    let (facts, around) = self.shared.analyzer.read(parse.text, catalog);
                     if facts.effects.contains(Effects::OPAQUE) {
                         self.note_mentioned(parse.text);
                     }
@@ -167,8 +174,12 @@ impl Session {
                     survey.idle = false;
                     survey.names = true;
                     survey.local |= may_be_local(&facts);
+                    if !survey.binds {
+                        let ask = self.asks_for(&facts, catalog, words(&around));
+                        parsed.ask(ask, &self.settings);
+                    }
                     parsed.add(&facts);
-                    here.push((parse.name, facts.clone()));
+                    here.push((parse.name, facts.clone(), around));
                     survey.mentions.extend(mentions(&facts));
                     survey.parsed.push(facts);
                 }
@@ -176,20 +187,25 @@ impl Session {
                     let bind = Bind::read(frame.body)?;
                     survey.idle = false;
                     survey.binds = true;
-                    let facts = here
-                        .iter()
-                        .rfind(|(name, _)| *name == bind.statement)
-                        .map(|(_, facts)| facts.clone());
-                    let known = self
-                        .prepared(bind.statement)
-                        .filter(|_| facts.is_none() && !bind.statement.is_empty());
-                    let text = known.map(|known| known.statement.clone());
-                    survey.stale.extend(known.filter(|known| known.catalog != catalog.version()).cloned());
-                    if let Some(facts) = facts.or_else(|| self.facts_of(bind.statement, catalog)) {
+                    let fresh = here.iter().rfind(|(name, ..)| *name == bind.statement);
+                    let known = self.prepared(bind.statement).filter(|_| fresh.is_none()).cloned();
+                    let named = known.as_ref().filter(|_| !bind.statement.is_empty());
+                    let text = named.and_then(|known| known.said.comment());
+                    survey.stale.extend(named.filter(|known| known.catalog != catalog.version()).cloned());
+                    let meant = match (fresh, &known) {
+                        (Some((_, facts, around)), _) => Some((facts.clone(), words(around))),
+                        (None, Some(known)) => {
+                            Some((known.facts(&self.shared.analyzer, catalog), known.said.words()))
+                        }
+                        (None, None) => None,
+                    };
+                    if let Some((facts, words)) = meant {
+                        let ask = self.asks_for(&facts, catalog, words);
+                        bound.ask(ask, &self.settings);
                         bound.add(&facts);
                         self.tally.executes(facts.clone());
                         if let Some(known) = text {
-                            self.tally.reads(&known.key.text);
+                            self.tally.reads(&known);
                         }
                         survey.local |= may_be_local(&facts);
                         survey.effects |= facts.effects;
@@ -200,7 +216,7 @@ impl Session {
                     let (kind, name) = target(frame.body)?;
                     survey.idle = false;
                     if kind == Kind::Statement
-                        && !here.iter().any(|(parsed, _)| *parsed == name)
+                        && !here.iter().any(|(parsed, ..)| *parsed == name)
                         && let Some(facts) = self.facts_of(name, catalog)
                     {
                         parsed.add(&facts);
@@ -210,8 +226,13 @@ impl Session {
                     let portal = execute(frame.body)?;
                     survey.idle = false;
                     survey.executes = true;
-                    if let Some(portal) = self.state.portals.get(portal) {
+                    // A portal of an earlier batch; one that was just bound has been looked at.
+                    if let Some(portal) = self.state.portals.get(portal).cloned() {
                         let facts = portal.prepared.facts(&self.shared.analyzer, catalog);
+                        if !survey.binds {
+                            let ask = self.asks_for(&facts, catalog, portal.prepared.said.words());
+                            bound.ask(ask, &self.settings);
+                        }
                         bound.add(&facts);
                         survey.effects |= facts.effects;
                     }
@@ -223,7 +244,9 @@ impl Session {
                 _ => {}
             }
         }
-        survey.verdict = if survey.executes || bound.any() { bound.verdict() } else { parsed.verdict() };
+        let decisive = if survey.executes || bound.any() { bound } else { parsed };
+        survey.ask = Ask { prepares: !survey.executes, ..decisive.ask.unwrap_or_default() };
+        survey.verdict = decisive.verdict();
         Ok(survey)
     }
 
@@ -245,10 +268,18 @@ fn mentions(facts: &Arc<Facts>) -> Option<Arc<Facts>> {
 struct Verdicts {
     reads: bool,
     refused: Option<NotRead>,
+    ask: Option<Ask>,
 }
 
 impl Verdicts {
+    fn ask(&mut self, ask: Ask, settings: &SessionSettings) {
+        self.ask = Some(self.ask.map_or(ask, |before| before.with(ask, settings)));
+    }
+
     fn add(&mut self, facts: &Facts) {
+        if is_own_text(facts) {
+            return;
+        }
         match &facts.verdict {
             Verdict::Read => self.reads = true,
             Verdict::NotRead(why) => {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use pgsplit_pool::Settings;
 
+use crate::own::{Own, OwnJournal};
+
 /// Settings that do not change what a text means when it is parsed; all others are taken to.
 const WITHOUT_MEANING: [&[u8]; 8] = [
     b"application_name",
@@ -28,17 +30,20 @@ pub(crate) struct Journal {
     committed: Arc<Settings>,
     current: Arc<Settings>,
     savepoints: Vec<(Box<str>, Arc<Settings>)>,
+    /// pgsplit's own settings, which go through transactions in the same way.
+    pub own: OwnJournal,
     /// `current` as far as it changes the meaning of a text, and for which `current` that holds.
     meaning: (Arc<Settings>, Arc<Settings>),
 }
 
 impl Journal {
-    pub(crate) fn new(base: Arc<Settings>) -> Self {
+    pub(crate) fn new(base: Arc<Settings>, own: Own) -> Self {
         let meaning = meaning_of(&base);
         Self {
             committed: base.clone(),
             current: base.clone(),
             savepoints: Vec::new(),
+            own: OwnJournal::new(own),
             meaning: (base.clone(), meaning),
             base,
         }
@@ -129,6 +134,7 @@ impl Journal {
     }
 
     fn reset_but(&mut self, kept: &[&[u8]]) {
+        self.own.reset_all();
         let mut next = self.base.clone();
         for (name, value) in self.current.iter() {
             if kept.contains(&name) {
@@ -149,17 +155,20 @@ impl Journal {
 
     pub(crate) fn savepoint(&mut self, name: &str) {
         self.savepoints.push((name.into(), self.current.clone()));
+        self.own.savepoint();
     }
 
     pub(crate) fn release(&mut self, name: &str) {
         if let Some(at) = self.savepoints.iter().rposition(|(known, _)| **known == *name) {
             self.savepoints.truncate(at);
+            self.own.release(at);
         }
     }
 
     pub(crate) fn rollback_to(&mut self, name: &str) {
         if let Some(at) = self.savepoints.iter().rposition(|(known, _)| **known == *name) {
             self.savepoints.truncate(at + 1);
+            self.own.rollback_to(at);
             if let Some((_, then)) = self.savepoints.last() {
                 self.current = then.clone();
             }
@@ -167,6 +176,7 @@ impl Journal {
     }
 
     pub(crate) fn commit(&mut self) {
+        self.own.commit();
         self.savepoints.clear();
         if !Arc::ptr_eq(&self.committed, &self.current) {
             self.committed = self.current.clone();
@@ -174,6 +184,7 @@ impl Journal {
     }
 
     pub(crate) fn rollback(&mut self) {
+        self.own.rollback();
         self.savepoints.clear();
         if !Arc::ptr_eq(&self.committed, &self.current) {
             self.current = self.committed.clone();
@@ -194,7 +205,7 @@ mod tests {
     use super::*;
 
     fn journal() -> Journal {
-        Journal::new(Settings::new([(&b"application_name"[..], &b"x"[..])]))
+        Journal::new(Settings::new([(&b"application_name"[..], &b"x"[..])]), Own::default())
     }
 
     fn value<'a>(journal: &'a Journal, name: &str) -> Option<&'a [u8]> {

@@ -13,6 +13,7 @@
 
 mod admit;
 mod answers;
+mod ask;
 mod batch;
 mod checkout;
 mod control;
@@ -24,6 +25,8 @@ mod local;
 mod login;
 mod metrics;
 mod outcome;
+mod own;
+mod own_answers;
 mod passage;
 mod phase;
 mod prepared;
@@ -40,6 +43,7 @@ mod spare;
 mod stale;
 mod state;
 pub mod statistics;
+mod trace;
 mod turn;
 mod undo;
 mod unit;

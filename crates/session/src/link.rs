@@ -132,10 +132,15 @@ pub(crate) enum What {
 }
 
 /// What is said without asking the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Answer {
     ParseComplete,
+    BindComplete,
     CloseComplete,
+    /// What a statement of pgsplit's own returns; whether the statement was asked about, or its portal.
+    Describe(Arc<Prepared>, bool),
+    /// A statement of pgsplit's own is carried out.
+    Execute(Arc<Prepared>),
 }
 
 /// What a message that was not carried out must undo.
@@ -155,15 +160,6 @@ pub(crate) enum Undo {
         before: Option<Arc<Prepared>>,
         statement: Arc<Statement>,
     },
-}
-
-impl Answer {
-    pub(crate) fn encode(self, out: &mut BytesMut) {
-        match self {
-            Self::ParseComplete => build::parse_complete(out),
-            Self::CloseComplete => build::close_complete(out),
-        }
-    }
 }
 
 impl Link {

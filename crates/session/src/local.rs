@@ -9,6 +9,7 @@ use pgsplit_wire::{Status, build};
 
 use crate::batch::{Survey, frames};
 use crate::end::End;
+use crate::own::{is_own, is_own_text};
 use crate::prepared::Prepared;
 use crate::query::first_word;
 use crate::session::Session;
@@ -97,6 +98,7 @@ impl Session {
         match &one.command {
             Command::Begin(_) => self.state.status == Status::Idle && first_word(text).is_some(),
             Command::SetTransaction(_) => !self.state.begin.is_empty(),
+            command if is_own(command) => self.state.status != Status::Failed,
             Command::Commit { chain: false } | Command::Rollback { chain: false } => {
                 self.state.lost || !self.state.begin.is_empty()
             }
@@ -127,14 +129,26 @@ impl Session {
                     build::bind_complete(&mut self.outbox);
                 }
                 b'D' => {
-                    if target(frame.body)?.0 == Kind::Statement {
-                        build::no_parameters(&mut self.outbox);
+                    let (kind, name) = target(frame.body)?;
+                    let described = match kind {
+                        Kind::Statement => self.prepared(name).cloned(),
+                        Kind::Portal => bound.clone(),
+                    };
+                    if let Some(prepared) = described {
+                        self.describe_own(&prepared.facts, kind == Kind::Statement);
                     }
-                    build::no_data(&mut self.outbox);
                 }
                 b'E' => {
                     let Some(prepared) = &bound else { continue };
                     let prepared = prepared.clone();
+                    if is_own_text(&prepared.facts) {
+                        if !self.own_executed(&prepared.facts) {
+                            break;
+                        }
+                        // Outside a transaction it is one of its own.
+                        self.state.ready(self.state.status);
+                        continue;
+                    }
                     if let Some(one) = prepared.facts.single() {
                         self.answer(&one.command, &prepared.statement.key.text);
                     }
@@ -164,5 +178,5 @@ pub(crate) fn may_be_local(facts: &Facts) -> bool {
                 | Command::Rollback { .. }
         )
     };
-    facts.single().is_some_and(|one| begins_or_ends(&one.command))
+    facts.single().is_some_and(|one| begins_or_ends(&one.command) || is_own(&one.command))
 }

@@ -9,11 +9,13 @@ use pgsplit_auth::{InitialResponse, Secret, StoredPassword, Verifier};
 use pgsplit_net::{Opening, Stream, negotiate};
 use pgsplit_pool::{CheckoutError, Credentials, OpenError, Params, PoolKey, Settings, UserPools};
 use pgsplit_route::{NodeState, Role};
-use pgsplit_wire::startup::{PROTOCOL_3_0, PROTOCOL_3_2, Replication, Setting, Startup};
+use pgsplit_wire::startup::{PROTOCOL_3_0, PROTOCOL_3_2, Replication, Startup};
 use pgsplit_wire::{HEADER, Header, PgError, Status, build, sqlstate};
 
+use crate::ask::Audience;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
+use crate::own::Own;
 use crate::passage::{self, Passage};
 use crate::registry::{Client, Identity};
 use crate::session::{Session, Tally};
@@ -169,7 +171,7 @@ impl Guest {
         let shared = self.shared.clone();
         let _permit = shared.logins.acquire().await.map_err(|_| Refusal::Gone)?;
         let base = match startup.replication {
-            Replication::No => Some(base_settings(startup)?),
+            Replication::No => Some(base_settings(startup, &shared)?),
             // It has a server connection of its own, to which everything is said as it was said here.
             _ => None,
         };
@@ -180,14 +182,14 @@ impl Guest {
             build::negotiate(&mut out, version, &unknown);
         }
         let credentials = self.authenticate(startup, &mut out).await?;
-        let Some(base) = base else {
+        let Some((base, own)) = base else {
             return self.replicate(startup, &credentials, out).await.map(Entered::Replication);
         };
         let key = PoolKey { user: startup.user.clone().into(), database: startup.database.clone().into() };
         let users = shared.pools.get(&key, credentials);
         let params = reported(&shared, &users, &base).await?;
         let base = users.shared_base(base);
-        self.welcome(startup, users, base, params, out).await.map(Entered::Session)
+        self.welcome(startup, users, (base, own), params, out).await.map(Entered::Session)
     }
 
     /// Lets the client prove who it is; what is won by that logs in to servers.
@@ -383,7 +385,7 @@ impl Guest {
         &mut self,
         startup: &Startup,
         users: Arc<UserPools>,
-        base: Arc<Settings>,
+        (base, own): (Arc<Settings>, Own),
         params: Arc<Params>,
         mut out: BytesMut,
     ) -> Result<Session, Refusal> {
@@ -400,7 +402,7 @@ impl Guest {
             scanned: 0,
             users,
             handle,
-            state: State::new(Journal::new(base), params),
+            state: State::new(Journal::new(base, own), params),
             link: None,
             open: false,
             skipping: false,
@@ -409,6 +411,10 @@ impl Guest {
             suspected: 0,
             fatal: false,
             mentioned: Vec::new(),
+            audience: Audience::default(),
+            last: None,
+            notice: None,
+            failed: false,
             random: rand::random::<u32>() | 1,
             recorder: self.shared.statistics.recorder(),
             database: Database::new(&database),
@@ -421,16 +427,23 @@ fn internal(error: pgsplit_auth::Error) -> Refusal {
     Refusal::Error(PgError::fatal(sqlstate::INTERNAL_ERROR, error.to_string()))
 }
 
-/// The start-up parameters as settings. Those in `options` come first, as in PostgreSQL (`process_startup_options`).
-fn base_settings(startup: &Startup) -> Result<Arc<Settings>, Refusal> {
+/// The start-up parameters as settings, and pgsplit's own. Those in `options` come first, as in PostgreSQL
+/// (`process_startup_options`).
+fn base_settings(startup: &Startup, shared: &Shared) -> Result<(Arc<Settings>, Own), Refusal> {
     let options = startup.option_settings().map_err(|why| {
         PgError::fatal(*b"42601", why)
             .hint("Through pgsplit, options may only set parameters: -c name=value.")
     })?;
-    let all: Vec<&Setting> = options.iter().chain(&startup.settings).collect();
-    Ok(Settings::new(
-        all.into_iter().filter(|(name, _)| !name.starts_with(b"pgsplit.")).map(|(n, v)| (&n[..], &v[..])),
-    ))
+    let all = || options.iter().chain(&startup.settings);
+    let is_own = |name: &[u8]| name.to_ascii_lowercase().starts_with(b"pgsplit.");
+    let mut own = Own::default();
+    for (name, value) in all().filter(|(name, _)| is_own(name)) {
+        let (name, value) = (String::from_utf8_lossy(name).to_lowercase(), String::from_utf8_lossy(value));
+        let set = own.set(&name, &value, |word| shared.knows_target(word));
+        set.map_err(|error| PgError { severity: pgsplit_wire::Severity::Fatal, ..error })?;
+    }
+    let settings = all().filter(|(name, _)| !is_own(name)).map(|(name, value)| (&name[..], &value[..]));
+    Ok((Settings::new(settings), own))
 }
 
 /// What a server reports for this user, database and start-up parameters. The first to come asks one, so that its

@@ -10,6 +10,8 @@ use pgsplit_route::{Decision, NodeId, PinReason, Reason, Target};
 pub struct Metrics {
     /// Decisions, by [`Target::index`] and [`Reason::index`].
     pub decisions: [[AtomicU64; Reason::NAMES.len()]; Target::NAMES.len()],
+    /// With `routing.mode = "shadow"`: where statements would have gone that went to the primary instead, likewise.
+    pub shadow: [[AtomicU64; Reason::NAMES.len()]; Target::NAMES.len()],
     /// Units by the node that they ran on, by the place of the node in the view.
     pub statements: Box<[AtomicU64]>,
     /// From a unit's last byte from the client to ReadyForQuery, by [`Target::index`].
@@ -52,11 +54,12 @@ impl Metrics {
 
     /// Counts a decision.
     pub fn decided(&self, decision: &Decision) {
-        if let Some(counter) =
-            self.decisions.get(decision.target.index()).and_then(|by| by.get(decision.reason.index()))
-        {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
+        add(&self.decisions, decision);
+    }
+
+    /// Counts a decision that was not carried out.
+    pub fn would_have(&self, decision: &Decision) {
+        add(&self.shadow, decision);
     }
 
     /// Counts a change of a session's pin.
@@ -76,6 +79,14 @@ impl Metrics {
 
     /// Adds one to a counter.
     pub fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn add(counters: &[[AtomicU64; Reason::NAMES.len()]; Target::NAMES.len()], decision: &Decision) {
+    if let Some(counter) =
+        counters.get(decision.target.index()).and_then(|by| by.get(decision.reason.index()))
+    {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -152,6 +152,7 @@ impl Session {
         if to == To::Client && !matches!(link.held, Held::Again(_)) {
             link.held = Held::No;
             link.told_before = None;
+            self.say_trace();
             self.client_ready(link, status);
         }
         if to == To::Session && link.fault.is_none() {
@@ -225,6 +226,7 @@ impl Session {
         // The server prepares a statement anew for the client: its failure is the client's to see.
         let shown =
             if to == To::Silent && !matches!(link.held, Held::Again(_)) { Fate::Forward } else { shown };
+        self.failed |= shown == Fate::Forward;
         if fields.is_fatal() && shown == Fate::Forward {
             self.fatal = true;
         }

@@ -10,6 +10,8 @@ use pgsplit_sql::facts::{Argument, SettingCall};
 use pgsplit_sql::{Catalog, Facts};
 use pgsplit_wire::frontend::Bind;
 
+use crate::ask::Said;
+
 /// What a client's names stand for.
 pub(crate) type Names<T> = HashMap<Box<[u8]>, Arc<T>, RandomState>;
 
@@ -54,6 +56,8 @@ pub(crate) struct Prepared {
     /// Facts of its text, as of this catalog version.
     pub facts: Arc<Facts>,
     pub catalog: u64,
+    /// What stood around its text.
+    pub said: Said,
     /// It has a name: it may be prepared anew on any connection.
     pub shared: bool,
     /// What the client was told that it returns, as [`crate::stale::shape`]; 0: nothing yet.
@@ -63,7 +67,7 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Facts in the light of the present catalog.
     pub(crate) fn facts(&self, analyzer: &pgsplit_sql::Analyzer, catalog: &Arc<Catalog>) -> Arc<Facts> {
-        if catalog.version() == self.catalog {
+        if catalog.version() == self.catalog && self.facts.noted.generation == analyzer.generation() {
             return self.facts.clone();
         }
         analyzer.facts(&self.statement.key.text, catalog)

@@ -3,9 +3,11 @@
 use pgsplit_sql::{Command, Effects, Facts};
 use pgsplit_wire::{HEADER, PgError, Status, build, frontend, sqlstate};
 
+use crate::ask::words;
 use crate::end::End;
 use crate::link::{To, What};
 use crate::metrics::Metrics;
+use crate::own::is_own;
 use crate::session::Session;
 use crate::turn::Attempt;
 use crate::unit::BatchEnd;
@@ -16,9 +18,12 @@ impl Session {
     pub(crate) async fn query(&mut self, frame: &[u8]) -> Result<(), End> {
         let text = frontend::query(frame.get(HEADER..).unwrap_or_default())?;
         let catalog = self.facts_of_catalog().await;
-        let facts = self.shared.analyzer.facts(text, &catalog);
+        let (facts, around) = self.shared.analyzer.read(text, &catalog);
         // A simple query destroys the unnamed statement (exec_simple_query in postgres.c).
         self.state.unnamed = None;
+        if facts.statements.iter().any(|one| is_own(&one.command)) {
+            return self.own_query(frame, &facts).await;
+        }
         if let [statement] = &*facts.statements
             && self.answer(&statement.command, text)
         {
@@ -36,6 +41,7 @@ impl Session {
             end: BatchEnd::Sync,
             repeatable: facts.verdict == Verdict::Read,
             stale: Vec::new(),
+            ask: self.asks_for(&facts, &catalog, words(&around)),
         };
         if self.state.is_unreadable() {
             attempt.effects |= Effects::OPAQUE | Effects::MAYBE_DDL;
@@ -104,15 +110,15 @@ impl Session {
                 b"SET"
             }
             Command::Commit { chain: false } | Command::Rollback { chain: false } if self.state.lost => {
-                self.end_local();
+                self.end_local(false);
                 b"ROLLBACK"
             }
             Command::Commit { chain: false } if begun => {
-                self.end_local();
+                self.end_local(true);
                 b"COMMIT"
             }
             Command::Rollback { chain: false } if begun => {
-                self.end_local();
+                self.end_local(false);
                 b"ROLLBACK"
             }
             _ => return false,
@@ -122,7 +128,13 @@ impl Session {
         true
     }
 
-    fn end_local(&mut self) {
+    /// A transaction that no server knows of ends; settings of our own may have changed in it.
+    fn end_local(&mut self, committed: bool) {
+        if committed {
+            self.state.settings.commit()
+        } else {
+            self.state.settings.rollback()
+        }
         self.state.begin.clear();
         self.state.lost = false;
         self.state.status = Status::Idle;

@@ -6,13 +6,15 @@ use std::sync::atomic::AtomicU64;
 
 use bytes::BytesMut;
 use pgsplit_pool::{Statement, StatementKey};
-use pgsplit_sql::{Catalog, Effects, Facts};
+use pgsplit_sql::{Catalog, Effects, Facts, scan};
 use pgsplit_wire::frontend::{Bind, Kind, Parse, execute, target};
 use pgsplit_wire::{Frame, Status, build};
 
+use crate::ask::Said;
 use crate::batch::{Survey, frames};
 use crate::end::End;
 use crate::link::{Answer, Link, NAME_PREFIX, To, Undo, What, server_name};
+use crate::own::is_own_text;
 use crate::prepared::{Portal, Prepared};
 use crate::session::Session;
 
@@ -24,13 +26,15 @@ impl Session {
         facts: &Arc<Facts>,
         catalog: &Arc<Catalog>,
     ) -> (Arc<Prepared>, bool) {
+        let shared = !parse.name.is_empty();
+        let around = scan::around(parse.text);
+        let ours = !around.before.is_empty() || !around.behind.is_empty();
         let key = StatementKey {
-            text: parse.text.into(),
+            text: if shared && ours { around.stripped().into() } else { parse.text.into() },
             types: parse.types.into(),
             settings: self.state.settings.meaning().clone(),
             catalog: catalog.version(),
         };
-        let shared = !parse.name.is_empty();
         // While a change of the catalog is under way its version says nothing: an older plan could be met.
         let changing = catalog.version() == 0
             || self.catalog.is_stale()
@@ -41,6 +45,7 @@ impl Session {
             statement,
             facts: facts.clone(),
             catalog: catalog.version(),
+            said: if ours { Said::of(&around) } else { Said::default() },
             shared,
             described: AtomicU64::new(0),
         };
@@ -79,6 +84,10 @@ impl Session {
                 b'D' => self.send_describe(link, &frame)?,
                 b'E' => {
                     let portal = self.state.portals.get(execute(frame.body)?).cloned();
+                    if let Some(own) = portal.as_ref().filter(|portal| is_own_text(&portal.prepared.facts)) {
+                        self.send_own(link, &own.prepared);
+                        continue;
+                    }
                     link.out.extend_from_slice(frame.bytes);
                     link.owe(What::Execute { portal }, To::Client);
                 }
@@ -108,8 +117,11 @@ impl Session {
         let (prepared, shared) = self.remember(&parse, facts, catalog);
         let statement = prepared.statement.clone();
         let name: Box<[u8]> = parse.name.into();
+        let own = is_own_text(&prepared.facts);
         let before = self.name(&name, Some(prepared));
-        if !shared {
+        if own {
+            link.say(Answer::ParseComplete, Undo::Name { name, before });
+        } else if !shared {
             link.server.unnamed = Some(statement.id);
             link.out.extend_from_slice(frame.bytes);
             link.owe(What::Parse { undo: Undo::Both { name, before, statement } }, To::Client);
@@ -133,6 +145,11 @@ impl Session {
             return Ok(());
         };
         let portal: Box<[u8]> = bind.portal.into();
+        if is_own_text(&prepared.facts) {
+            self.state.portals.set(&portal, Some(Arc::new(Portal::new(prepared, &bind))));
+            link.say(Answer::BindComplete, Undo::Nothing);
+            return Ok(());
+        }
         if bind.statement.is_empty() {
             link.ensure_unnamed(&prepared.statement);
             link.out.extend_from_slice(frame.bytes);
@@ -155,6 +172,10 @@ impl Session {
         } else {
             self.state.portals.get(name).map(|portal| portal.prepared.clone())
         };
+        if let Some(own) = described.as_ref().filter(|prepared| is_own_text(&prepared.facts)) {
+            link.say(Answer::Describe(own.clone(), statement), Undo::Nothing);
+            return Ok(());
+        }
         match &described {
             Some(_) | None if !statement => link.out.extend_from_slice(frame.bytes),
             Some(prepared) if name.is_empty() => {

@@ -8,12 +8,14 @@ use pgsplit_pool::UserPools;
 use pgsplit_sql::Facts;
 use pgsplit_wire::Limits;
 
+use crate::ask::Audience;
 use crate::control::CatalogSource;
 use crate::link::Link;
 use crate::registry::Client;
 use crate::shared::{SessionSettings, Shared};
 use crate::state::State;
 use crate::statistics::{Database, Recorder, route};
+use crate::trace::Last;
 
 /// A logged-in client and everything that is known of it.
 #[derive(Debug)]
@@ -49,6 +51,14 @@ pub(crate) struct Session {
     pub suspected: u64,
     /// Names in texts whose code runs out of sight, for the next examination.
     pub mentioned: Vec<Box<[u8]>>,
+    /// What the session is to the rules.
+    pub audience: Audience,
+    /// The last statement's decision.
+    pub last: Option<Last>,
+    /// What is said with the end of the present answer (`pgsplit.trace`).
+    pub notice: Option<String>,
+    /// The present unit has ended with an error that the client was told.
+    pub failed: bool,
     pub random: u32,
     /// This thread's sheet of statements.
     pub recorder: Arc<Recorder>,

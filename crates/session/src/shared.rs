@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use pgsplit_auth::MockSecret;
+use pgsplit_config::ConsistencyLevel;
 use pgsplit_net::ServerTls;
 use pgsplit_pool::Pools;
-use pgsplit_route::View;
+use pgsplit_route::{Aim, Rules, View};
 use pgsplit_sql::Analyzer;
 use tokio::sync::Semaphore;
 
@@ -38,8 +39,16 @@ pub struct SessionSettings {
     pub max_clients: usize,
     /// `pool.mode = "session"`: a session keeps its connection.
     pub session_pooling: bool,
-    /// Proved reads stay on the primary (`routing.reads = "primary"`, or `routing.mode = "shadow"`).
+    /// Proved reads stay on the primary (`routing.reads = "primary"`), but for those that a hint or a rule sends away.
     pub reads_on_primary: bool,
+    /// Everything goes to the primary; where it would have gone is counted (`routing.mode = "shadow"`).
+    pub shadow: bool,
+    /// Comments and `pgsplit.target` may say where a statement goes.
+    pub hints: bool,
+    /// The rules, which are also the analyzer's marker.
+    pub rules: Arc<Rules>,
+    /// What reads must see, where neither session nor rule says.
+    pub consistency: ConsistencyLevel,
     /// Longest login.
     pub login: Duration,
     /// A client that is idle for so long outside a transaction is disconnected.
@@ -99,12 +108,14 @@ impl Shared {
         logins: usize,
     ) -> Result<Arc<Self>, pgsplit_auth::Error> {
         let nodes = pools.environment().view.load().nodes.len();
+        // `routing.cache` is for both.
+        let analyzer = Analyzer::new(cache_bytes - cache_bytes / STATISTICS);
+        analyzer.set_marker(settings.rules.clone());
         Ok(Arc::new(Self {
             view: pools.environment().view.clone(),
             pools,
-            // `routing.cache` is for both.
-            analyzer: Analyzer::new(cache_bytes - cache_bytes / STATISTICS),
             statistics: Statistics::new(cache_bytes / STATISTICS),
+            analyzer,
             control,
             settings: ArcSwap::from_pointee(settings),
             tls: ArcSwap::from_pointee(tls),
@@ -115,6 +126,17 @@ impl Shared {
             verifiers: Verifiers::default(),
             draining: AtomicBool::new(false),
         }))
+    }
+
+    /// Whether a word may stand in `pgsplit.target`: the name of a node, or a word that a rule asks for.
+    pub(crate) fn knows_target(&self, word: &str) -> bool {
+        Aim::of_word(word, &self.view.load()).is_some() || self.settings.load().rules.knows_hint(word)
+    }
+
+    /// Puts settings into force. Texts are marked by their rules from now on.
+    pub fn set_settings(&self, settings: SessionSettings) {
+        self.analyzer.set_marker(settings.rules.clone());
+        self.settings.store(Arc::new(settings));
     }
 
     /// No new clients; idle ones are told to go, the others when their transaction has ended.

@@ -11,6 +11,7 @@ use pgsplit_route::{Decision, Excluded, Reason, Target, decide};
 use pgsplit_sql::{Catalog, Effects, NotRead, Verdict};
 use pgsplit_wire::{PgError, Status, build, sqlstate};
 
+use crate::ask::Ask;
 use crate::checkout::NoLink;
 use crate::end::End;
 use crate::link::{Held, Link};
@@ -36,6 +37,8 @@ pub(crate) struct Attempt {
     pub repeatable: bool,
     /// Statements that it binds and that were prepared before the catalog changed.
     pub stale: Vec<Arc<Prepared>>,
+    /// What it asks for.
+    pub ask: Ask,
 }
 
 impl Attempt {
@@ -47,6 +50,7 @@ impl Attempt {
             end,
             repeatable: false,
             stale: Vec::new(),
+            ask: Ask::default(),
         }
     }
 }
@@ -187,7 +191,8 @@ impl Session {
         // What goes on after a Flush or behind copy data was decided and counted when it began.
         let goes_on = self.open;
         let mut excluded = Excluded::default();
-        let mut primary = false;
+        let (mut primary, mut first) = (false, true);
+        self.failed = false;
         loop {
             let decision = self.decide(attempt, excluded, primary);
             let target = decision.target;
@@ -208,6 +213,10 @@ impl Session {
                 if let Some(link) = &self.link {
                     self.shared.metrics.ran_on(link.server.node);
                 }
+                if std::mem::take(&mut first) {
+                    self.count_rules(attempt, &decision);
+                }
+                self.note_decision(attempt, decision.clone());
             }
             if !attempt.stale.is_empty() && self.refuse_changed(&attempt.stale).await? {
                 return self.after(attempt.end).await;
@@ -220,6 +229,7 @@ impl Session {
                     }
                     let pinned = self.state.pin;
                     let ended = self.after(attempt.end).await;
+                    self.count_failure(attempt.ask);
                     self.note(&decision, began, took, self.state.pin.is_some() && self.state.pin != pinned);
                     return ended;
                 }
@@ -283,10 +293,12 @@ impl Session {
         if primary && attempt.verdict == Verdict::Read {
             return Decision { target: Target::Primary, reason: Reason::Refused };
         }
-        if self.settings.reads_on_primary && attempt.verdict == Verdict::Read {
-            return Decision { target: Target::Primary, reason: Reason::NoReplica };
+        let decision = decide(&attempt.verdict, session, self.asked(attempt.ask), &view, excluded, random);
+        if !self.settings.shadow {
+            return decision;
         }
-        decide(&attempt.verdict, session, &view, excluded, random)
+        self.shared.metrics.would_have(&decision);
+        Decision { target: Target::Primary, ..decision }
     }
 
     /// One run of a unit on the connection that is held. `Some` when it must run again.
@@ -316,7 +328,7 @@ impl Session {
                 None => Ok(None),
             };
         }
-        let relayed = self.relay_in_time().await?;
+        let relayed = self.relay_in_time(attempt.ask).await?;
         let Some(link) = &mut self.link else { return Ok(None) };
         match relayed {
             Relayed::Answered if link.fault.is_some() && matches!(link.held, Held::Again(_)) => {
@@ -360,9 +372,11 @@ impl Session {
         }
     }
 
-    /// Relays until the unit is answered; one that takes longer than `timeouts.query` is cancelled.
-    async fn relay_in_time(&mut self) -> Result<Relayed, End> {
-        let Some(most) = self.settings.query else { return self.relay(false).await };
+    /// Relays until the unit is answered; one that takes longer than its rule's `timeout`, or else `timeouts.query`, is
+    /// cancelled.
+    async fn relay_in_time(&mut self, ask: Ask) -> Result<Relayed, End> {
+        let of_rule = ask.rule(&self.settings).and_then(|rule| rule.timeout);
+        let Some(most) = of_rule.or(self.settings.query) else { return self.relay(false).await };
         if let Ok(relayed) = tokio::time::timeout(most, self.relay(false)).await {
             return relayed;
         }

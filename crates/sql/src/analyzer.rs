@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
@@ -12,9 +13,9 @@ use crate::analyse::{self, Part};
 use crate::catalog::Catalog;
 use crate::command::Command;
 use crate::effects::Effects;
-use crate::facts::{Facts, NotRead, ObjectName, Relations, Statement, Verdict};
+use crate::facts::{Facts, Marker, NotRead, Noted, ObjectName, Relations, Statement, Verdict};
 use crate::judge::{Reads, judge, may_write};
-use crate::scan::Form;
+use crate::scan::{Around, Form};
 use crate::{recent, scan, traces};
 
 /// Finds the facts of texts and remembers them. Shared by all threads.
@@ -22,12 +23,16 @@ pub struct Analyzer {
     /// Tells it from others in what threads keep for themselves.
     id: u64,
     cache: Cache<Key, Entry, ByteWeight, BuildHasherDefault<Ready>>,
+    marker: ArcSwap<Option<Arc<dyn Marker>>>,
+    /// The marker's generation, or 0.
+    generation: AtomicU64,
 }
 
-/// Facts are kept under the canonical form of a text and the catalog they hold for; where literals matter, under the
-/// text itself.
+/// Facts are kept under the canonical form of a text, the catalog they hold for and the rules that have marked them;
+/// where literals matter, under the text itself.
 struct Key {
     catalog: u64,
+    rules: u64,
     hash: u64,
     whole: bool,
     text: Box<[u8]>,
@@ -36,6 +41,7 @@ struct Key {
 #[derive(Clone, Copy)]
 struct KeyRef<'t> {
     catalog: u64,
+    rules: u64,
     hash: u64,
     whole: bool,
     text: &'t [u8],
@@ -69,31 +75,85 @@ impl Analyzer {
             Default::default(),
         );
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Analyzer { id: NEXT.fetch_add(1, Ordering::Relaxed), cache }
+        Analyzer {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            cache,
+            marker: ArcSwap::from_pointee(None),
+            generation: AtomicU64::new(0),
+        }
+    }
+
+    /// From now on facts are marked by this.
+    pub fn set_marker(&self, marker: Arc<dyn Marker>) {
+        let generation = marker.generation();
+        self.marker.store(Arc::new(Some(marker)));
+        self.generation.store(generation, Ordering::Release);
+    }
+
+    /// The generation of the marker in force, 0 without one.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// How many entries are remembered.
+    pub fn len(&self) -> usize {
+        self.cache.len()
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The facts of a text in the light of a catalog.
     pub fn facts(&self, text: &[u8], catalog: &Arc<Catalog>) -> Arc<Facts> {
-        if text.len() > CACHED_BYTES {
-            return Arc::new(facts(text, analyse::parts(text), catalog));
+        self.read(text, catalog).0
+    }
+
+    /// The facts of a text in the light of a catalog, and what is around it.
+    pub fn read<'t>(&self, whole: &'t [u8], catalog: &Arc<Catalog>) -> (Arc<Facts>, Around<'t>) {
+        if whole.len() > CACHED_BYTES {
+            let around = scan::around(whole);
+            let marker = self.marker.load();
+            return (Arc::new(facts(around.text, analyse::parts(around.text), catalog, &marker)), around);
         }
-        if let Some(facts) = recent::get(self.id, catalog.key(), text) {
-            return facts;
+        let cut = Around::cut(whole);
+        if let Some(facts) = recent::get((self.id, catalog.key(), self.generation()), cut.text) {
+            return (facts, cut);
         }
-        CANONICAL.with_borrow_mut(|canonical| match scan::normalise(text, canonical) {
-            Form::Exact => {
-                let facts = self.remembered(text, canonical, catalog);
-                recent::put(self.id, catalog.key(), text, &facts);
-                facts
+        CANONICAL.with_borrow_mut(|canonical| {
+            let (form, plain) = scan::normalise_part(cut.text, canonical);
+            if plain || cut.behind.is_empty() {
+                return (self.found(cut.text, form, plain, canonical, catalog), cut);
             }
-            Form::Folded => self.remembered(text, canonical, catalog),
-            Form::Broken => Arc::new(facts(text, None, catalog)),
+            // What seemed to be a comment behind the text is the end of something else.
+            let around = cut.without_behind(whole);
+            let (form, plain) = scan::normalise_part(around.text, canonical);
+            (self.found(around.text, form, plain, canonical, catalog), around)
         })
     }
 
-    fn remembered(&self, text: &[u8], canonical: &[u8], catalog: &Catalog) -> Arc<Facts> {
+    /// The facts of a text whose canonical form is known.
+    fn found(&self, text: &[u8], form: Form, plain: bool, canonical: &[u8], catalog: &Catalog) -> Arc<Facts> {
+        let marker = self.marker.load();
+        let rules = generation(&marker);
+        match form {
+            Form::Exact => {
+                let facts = self.remembered(text, canonical, catalog, &marker);
+                if plain {
+                    recent::put((self.id, catalog.key(), rules), text, &facts);
+                }
+                facts
+            }
+            Form::Folded => self.remembered(text, canonical, catalog, &marker),
+            Form::Broken => Arc::new(facts(text, None, catalog, &marker)),
+        }
+    }
+
+    fn remembered(&self, text: &[u8], canonical: &[u8], catalog: &Catalog, marker: &Marking) -> Arc<Facts> {
         let key = KeyRef {
             catalog: catalog.key(),
+            rules: generation(marker),
             hash: scan::fingerprint(canonical),
             whole: false,
             text: canonical,
@@ -108,7 +168,7 @@ impl Analyzer {
         }
         let parts = analyse::parts(text);
         let kind = parts.as_deref().map_or(Literals::Ignored, literals);
-        let facts = Arc::new(facts(text, parts, catalog));
+        let facts = Arc::new(facts(text, parts, catalog, marker));
         match (kind, entry) {
             (Literals::Ignored, _) => self.cache.insert(key.owned(), Entry::Facts(facts.clone())),
             (Literals::Only, None) => self.cache.insert(key.owned(), Entry::Again),
@@ -120,6 +180,12 @@ impl Analyzer {
         }
         facts
     }
+}
+
+type Marking = Option<Arc<dyn Marker>>;
+
+fn generation(marker: &Marking) -> u64 {
+    marker.as_ref().map_or(0, |marker| marker.generation())
 }
 
 impl std::fmt::Debug for Analyzer {
@@ -148,7 +214,15 @@ fn literals(parts: &[Part]) -> Literals {
 }
 
 /// The facts of a text, given its statements if it was understood.
-fn facts(text: &[u8], parts: Option<Vec<Part>>, catalog: &Catalog) -> Facts {
+fn facts(text: &[u8], parts: Option<Vec<Part>>, catalog: &Catalog, marker: &Marking) -> Facts {
+    let mut facts = unmarked(text, parts, catalog);
+    if let Some(marker) = marker {
+        facts.noted = Noted { generation: marker.generation(), ..marker.mark(&facts, catalog) };
+    }
+    facts
+}
+
+fn unmarked(text: &[u8], parts: Option<Vec<Part>>, catalog: &Catalog) -> Facts {
     let mut canonical = Vec::new();
     let whole = text.len() <= CACHED_BYTES && scan::normalise(text, &mut canonical) != Form::Broken;
     let fingerprint = scan::fingerprint(if whole { &canonical } else { text });
@@ -157,11 +231,13 @@ fn facts(text: &[u8], parts: Option<Vec<Part>>, catalog: &Catalog) -> Facts {
     let judged: Vec<Result<Reads, NotRead>> = parts.iter().map(|part| judge(part, catalog)).collect();
     let mut statements: Vec<Statement> = Vec::with_capacity(parts.len().max(1));
     let (mut effects, mut written, mut functions) = (Effects::NONE, Written::default(), Vec::new());
+    let mut mentioned = Vec::new();
     for (part, judged) in parts.into_iter().zip(&judged) {
         let statement_effects = traces::effects(&part, catalog, judged.is_ok());
         effects |= statement_effects;
         written.add(&part, statement_effects, catalog);
         functions.extend(part.outline.calls);
+        mentioned.extend(part.outline.mentioned);
         let settings = part.settings.unwrap_or_default().into_boxed_slice();
         statements.push(Statement { command: part.command, effects: statement_effects, settings });
     }
@@ -173,17 +249,22 @@ fn facts(text: &[u8], parts: Option<Vec<Part>>, catalog: &Catalog) -> Facts {
         });
     }
     let (verdict, reads) = verdict(judged);
-    let writes =
-        if verdict == Verdict::Read { Relations::default() } else { relations(written.any, written.names) };
+    let (writes, mentioned) = match verdict {
+        Verdict::Read if reads.any => (Relations::default(), mentioned),
+        Verdict::Read => Default::default(),
+        _ => (relations(written.any, written.names), mentioned),
+    };
     Facts {
         statements: statements.into(),
         verdict,
         reads,
         writes,
         functions: sorted(functions),
+        mentioned: sorted(mentioned),
         fingerprint,
         effects,
         canonical,
+        noted: Noted::default(),
     }
 }
 
@@ -198,9 +279,11 @@ fn not_understood(text: &[u8], fingerprint: u64, canonical: Arc<[u8]>) -> Facts 
         reads: Relations::any(),
         writes: Relations::any(),
         functions: Box::default(),
+        mentioned: Box::default(),
         fingerprint,
         effects: traces::UNKNOWN,
         canonical,
+        noted: Noted::default(),
     }
 }
 
@@ -259,7 +342,13 @@ fn sorted(mut names: Vec<ObjectName>) -> Box<[ObjectName]> {
 
 impl KeyRef<'_> {
     fn owned(self) -> Key {
-        Key { catalog: self.catalog, hash: self.hash, whole: self.whole, text: self.text.into() }
+        Key {
+            catalog: self.catalog,
+            rules: self.rules,
+            hash: self.hash,
+            whole: self.whole,
+            text: self.text.into(),
+        }
     }
 }
 
@@ -277,8 +366,8 @@ impl Hash for KeyRef<'_> {
 
 impl PartialEq for Key {
     fn eq(&self, other: &Key) -> bool {
-        (self.catalog, self.hash, self.whole, &self.text)
-            == (other.catalog, other.hash, other.whole, &other.text)
+        (self.catalog, self.rules, self.hash, self.whole, &self.text)
+            == (other.catalog, other.rules, other.hash, other.whole, &other.text)
     }
 }
 
@@ -286,7 +375,8 @@ impl Eq for Key {}
 
 impl Equivalent<Key> for KeyRef<'_> {
     fn equivalent(&self, key: &Key) -> bool {
-        (self.catalog, self.hash, self.whole, self.text) == (key.catalog, key.hash, key.whole, &*key.text)
+        (self.catalog, self.rules, self.hash, self.whole, self.text)
+            == (key.catalog, key.rules, key.hash, key.whole, &*key.text)
     }
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::catalog::Catalog;
 use crate::command::{Command, Name};
 use crate::effects::Effects;
 
@@ -51,12 +52,36 @@ pub struct Facts {
     pub writes: Relations,
     /// The functions it names.
     pub functions: Box<[ObjectName]>,
+    /// Where `reads` are not known in full: the relations that the text names, as far as its words show them.
+    pub mentioned: Box<[ObjectName]>,
     /// A hash of the normalised text, the same in every process.
     pub fingerprint: u64,
     /// The union of the statements' effects.
     pub effects: Effects,
     /// The text without literals and comments; empty when it could not be read or is very long.
     pub canonical: Arc<[u8]>,
+    /// What the rules in force say of it.
+    pub noted: Noted,
+}
+
+/// What a set of rules says of a text by its facts alone, worked out once for all texts that share them: a bit for each
+/// of the first 256 rules. Nothing in this crate looks at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Noted {
+    /// Of which set of rules; 0: of none.
+    pub generation: u64,
+    /// Rules whose conditions on the text hold.
+    pub hold: [u64; 4],
+    /// Those of them that hold only if a name without a schema means what the session's search_path must show.
+    pub depend: [u64; 4],
+}
+
+/// Notes something with the facts of a text when they are first found.
+pub trait Marker: fmt::Debug + Send + Sync {
+    /// Tells it from others: not 0, and never used again for another.
+    fn generation(&self) -> u64;
+    /// What is noted. Its generation is set by the caller.
+    fn mark(&self, facts: &Facts, catalog: &Catalog) -> Noted;
 }
 
 /// One statement of a text.
@@ -156,6 +181,11 @@ impl Facts {
         }
     }
 
+    /// The relations that it touches, as far as they are known, some of them more than once.
+    pub fn touched(&self) -> impl Iterator<Item = &ObjectName> {
+        self.reads.names.iter().chain(&self.writes.names).chain(&self.mentioned)
+    }
+
     /// The command, when the text is one statement.
     pub fn single(&self) -> Option<&Statement> {
         match &*self.statements {
@@ -193,7 +223,7 @@ impl Facts {
     /// Their size in memory, in bytes, roughly.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let names = [&self.reads.names, &self.writes.names, &self.functions];
+        let names = [&self.reads.names, &self.writes.names, &self.functions, &self.mentioned];
         let name = |object: &ObjectName| {
             size_of::<ObjectName>()
                 + object.name.len()

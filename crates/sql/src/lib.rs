@@ -3,7 +3,7 @@
 //! The way of a text: [`scan`] cuts it into tokens and statements and makes the cache key, [`command`] recognises
 //! transaction and session commands from tokens alone, sqlparser reads what is left, and [`facts`] says what the text
 //! reads, writes, calls and changes, given a [`catalog`] of one database and the lists in [`builtin`].
-//! [`Analyzer`] does all of it behind a cache.
+//! [`Analyzer`] does all of it behind a cache. Comments around a text have no part in that; [`tags`] reads them.
 //!
 //! The crate is pure: no sockets, no clock, no await. It decides nothing; `route` does, from the facts.
 //!
@@ -17,6 +17,7 @@ pub mod command;
 pub mod effects;
 pub mod facts;
 pub mod scan;
+pub mod tags;
 
 mod analyse;
 mod analyzer;
@@ -31,4 +32,5 @@ pub use analyzer::Analyzer;
 pub use catalog::Catalog;
 pub use command::Command;
 pub use effects::Effects;
-pub use facts::{Facts, NotRead, Statement, Verdict};
+pub use facts::{Facts, Marker, NotRead, Noted, Statement, Verdict};
+pub use scan::Around;

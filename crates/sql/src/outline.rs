@@ -40,6 +40,8 @@ pub(crate) struct Outline {
     pub(crate) members: BTreeSet<Name>,
     /// Relations that are written.
     pub(crate) targets: Vec<ObjectName>,
+    /// Relations that are named, as far as the words before them show.
+    pub(crate) mentioned: Vec<ObjectName>,
     /// The arguments of `current_setting`, as far as they are constants; `None` for one that is not.
     pub(crate) settings_read: Vec<Option<String>>,
     /// CREATE [OR REPLACE] [GLOBAL | LOCAL] {TEMP | TEMPORARY}.
@@ -111,6 +113,9 @@ impl Outline {
                 name => usize::from(LINKS.contains(&name)),
             };
             self.target(view, at, &name);
+            if matches!(&*name, "from" | "join" | "into" | "update" | "using" | "table" | "only") {
+                self.mention(view, at + 1);
+            }
             self.locks |=
                 &*name == "for" && matches!(&*view.keyword(at + 1), "update" | "share" | "no" | "key");
         }
@@ -141,6 +146,23 @@ impl Outline {
             });
         }
         self.calls.push(path);
+    }
+
+    /// Notes the relations in a list that begins at a place.
+    fn mention(&mut self, view: &View<'_>, mut at: usize) {
+        while let Some((relation, mut behind)) = view.path_from(at) {
+            let keyword = view.get(at).0 == Kind::Word
+                && matches!(&*relation.name, "select" | "only" | "lateral" | "values" | "with");
+            if !keyword {
+                self.mentioned.push(relation);
+            }
+            behind += usize::from(view.keyword(behind) == "as");
+            behind += usize::from(identifier(view.get(behind)).is_some());
+            if keyword || !view.is_mark(behind, b",") {
+                return;
+            }
+            at = behind + 1;
+        }
     }
 
     /// Notes what a writing keyword writes to.

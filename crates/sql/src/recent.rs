@@ -2,7 +2,9 @@
 //!
 //! It stands before the cache that all threads share: a statement with parameters comes with the same text every time,
 //! so neither its canonical form nor a lock nor a counter that other threads use is needed to find its facts again.
-//! Texts with literals are not kept, since most of them come once.
+//! Texts with literals are not kept, since most of them come once. Comments around a text are not part of it here: with
+//! a trace id in them each would come once. A text that is kept ends outside of strings and comments, so that a comment
+//! behind it is one.
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher, Hasher};
@@ -18,6 +20,7 @@ const LONGEST: usize = 2048;
 struct Entry {
     analyzer: u64,
     catalog: u64,
+    rules: u64,
     text: Box<[u8]>,
     facts: Arc<Facts>,
 }
@@ -32,20 +35,23 @@ fn place(text: &[u8]) -> usize {
     hasher.finish() as usize % PLACES
 }
 
+/// Analyzer, catalog and rules that facts belong to.
+pub(crate) type Under = (u64, u64, u64);
+
 /// The facts of a text, if they are at hand.
-pub(crate) fn get(analyzer: u64, catalog: u64, text: &[u8]) -> Option<Arc<Facts>> {
+pub(crate) fn get((analyzer, catalog, rules): Under, text: &[u8]) -> Option<Arc<Facts>> {
     if text.len() > LONGEST {
         return None;
     }
     TABLE.with_borrow(|table| {
         let entry = table.get(place(text))?.as_ref()?;
-        let fits = entry.analyzer == analyzer && entry.catalog == catalog && *entry.text == *text;
-        fits.then(|| entry.facts.clone())
+        let fits = (entry.analyzer, entry.catalog, entry.rules) == (analyzer, catalog, rules);
+        (fits && *entry.text == *text).then(|| entry.facts.clone())
     })
 }
 
 /// Keeps the facts of a text. They are copied, so that no other thread counts who holds them.
-pub(crate) fn put(analyzer: u64, catalog: u64, text: &[u8], facts: &Facts) {
+pub(crate) fn put((analyzer, catalog, rules): Under, text: &[u8], facts: &Facts) {
     if text.len() > LONGEST {
         return;
     }
@@ -54,7 +60,8 @@ pub(crate) fn put(analyzer: u64, catalog: u64, text: &[u8], facts: &Facts) {
             table.resize_with(PLACES, || None);
         }
         if let Some(entry) = table.get_mut(place(text)) {
-            *entry = Some(Entry { analyzer, catalog, text: text.into(), facts: Arc::new(facts.clone()) });
+            let facts = Arc::new(facts.clone());
+            *entry = Some(Entry { analyzer, catalog, rules, text: text.into(), facts });
         }
     });
 }

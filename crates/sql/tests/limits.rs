@@ -200,7 +200,7 @@ proptest! {
     fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let mut out = Vec::new();
         scan::normalise(&bytes, &mut out);
-        scan::comments(&bytes);
+        scan::around(&bytes);
         let tokens = scan::tokens(&bytes);
         scan::statements(&bytes, &tokens);
         Analyzer::new(1 << 16).facts(&bytes, &common::catalog());

@@ -56,6 +56,29 @@ pub fn no_data(out: &mut BytesMut) {
     out.put_slice(&[b'n', 0, 0, 0, 4]);
 }
 
+/// RowDescription of one column of type text.
+pub fn text_column(out: &mut BytesMut, name: &[u8]) {
+    const TEXT: u32 = 25;
+    message(out, b'T', |out| {
+        out.put_u16(1);
+        cstring(out, name);
+        out.put_slice(&[0; 6]);
+        out.put_u32(TEXT);
+        out.put_i16(-1);
+        out.put_i32(-1);
+        out.put_u16(0);
+    });
+}
+
+/// DataRow of one value in text form.
+pub fn text_row(out: &mut BytesMut, value: &[u8]) {
+    message(out, b'D', |out| {
+        out.put_u16(1);
+        out.put_u32(u32::try_from(value.len()).unwrap_or(u32::MAX));
+        out.put_slice(value);
+    });
+}
+
 /// ParameterDescription of a statement without parameters.
 pub fn no_parameters(out: &mut BytesMut) {
     out.put_slice(&[b't', 0, 0, 0, 6, 0, 0]);
@@ -158,6 +181,14 @@ pub fn bind(out: &mut BytesMut, portal: &[u8], statement: &[u8], rest: &[u8]) {
         cstring(out, portal);
         cstring(out, statement);
         out.put_slice(rest);
+    });
+}
+
+/// Execute of a portal, to its end.
+pub fn execute(out: &mut BytesMut, portal: &[u8]) {
+    message(out, b'E', |out| {
+        cstring(out, portal);
+        out.put_i32(0);
     });
 }
 

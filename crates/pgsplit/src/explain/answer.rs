@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use pgsplit_route::{Node, Reason};
+use pgsplit_route::{Aim, Node, Reason, Target};
 use pgsplit_sql::{Command, Facts};
+
+use super::consider::{Considered, Ground, RuleTold};
+use super::question::Question;
 
 /// The whole answer.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     pub(super) sql: String,
     /// A name of `Target::NAMES`.
     pub(super) target: &'static str,
@@ -15,8 +18,70 @@ pub(super) struct Answer {
     /// The nodes that it may go to; offline: none.
     pub(super) candidates: Vec<Arc<str>>,
     pub(super) facts: Arc<Facts>,
+    /// What the statement is cached under.
+    pub(super) canonical: String,
+    pub(super) hint: Option<String>,
+    pub(super) tags: Vec<(String, String)>,
+    /// Each rule, in order.
+    pub(super) rules: Vec<RuleTold>,
     pub(super) background: Background,
     pub(super) notes: Vec<String>,
+}
+
+impl Answer {
+    /// From what was considered.
+    pub(super) fn new(question: &Question, considered: &Considered, ground: &Ground) -> Self {
+        let mut notes = Vec::new();
+        if ground.shadow {
+            notes.push(
+                "routing.mode = \"shadow\": this is counted, and the statement goes to the primary."
+                    .to_owned(),
+            );
+        }
+        if considered.decision.reason == Reason::Read && ground.reads_on_primary {
+            notes.push(
+                "routing.reads keeps reads on the primary, but for those that a rule or a hint sends away."
+                    .to_owned(),
+            );
+        }
+        if let Some(word) = considered.hint.as_deref().filter(|_| considered.aim.is_none()) {
+            notes.push(format!("The hint `{word}` is no node and no word of a rule: it means nothing."));
+        }
+        Self {
+            sql: question.sql.clone(),
+            target: Self::target(considered, ground),
+            reason: considered.decision.reason.clone(),
+            candidates: candidates(considered, ground),
+            facts: considered.facts.clone(),
+            canonical: considered.canonical.clone(),
+            hint: considered.hint.clone(),
+            tags: considered.tags.clone(),
+            rules: considered.rules.clone(),
+            background: Background::Offline { assumption: None },
+            notes,
+        }
+    }
+
+    /// Where it goes, as a name of [`Target::NAMES`].
+    pub(super) fn target(considered: &Considered, ground: &Ground) -> &'static str {
+        let [primary, replica] = Target::NAMES;
+        match considered.decision.target {
+            Target::Replica(_) if !ground.shadow => replica,
+            _ => primary,
+        }
+    }
+}
+
+/// The nodes that a statement may go to.
+fn candidates(considered: &Considered, ground: &Ground) -> Vec<Arc<str>> {
+    let view = &ground.view;
+    let to_replica = matches!(considered.decision.target, Target::Replica(_)) && !ground.shadow;
+    let fits = |node: &&Node| match considered.aim {
+        _ if !to_replica => view.primary == Some(node.id),
+        Some(Aim::Nodes(nodes)) => nodes.has(node.id) && node.is_replica(),
+        _ => node.takes_reads(),
+    };
+    view.nodes.iter().filter(fits).map(|node| node.name.clone()).collect()
 }
 
 /// What the answer was made from.
@@ -50,6 +115,9 @@ pub(super) fn meaning(reason: &Reason) -> &'static str {
         "session" => "It sets or uses the state of a session, or controls a transaction.",
         "mixed" => "Some of its statements are proved reads and some are not; they stay together.",
         "unparsed" => "It could not be parsed; PostgreSQL itself shall say what is wrong.",
+        "hint" => "A comment asks for it.",
+        "rule" => "A rule of the configuration matches, and nothing forbids what it says.",
+        "consistency" => "It is a proved read, but no replica has seen yet what it must see.",
         "no-replica" => "It is a proved read, but no replica can take it now.",
         "read" => "It is a proved read.",
         _ => "",
@@ -92,7 +160,9 @@ mod tests {
         let name: Arc<str> = "x".into();
         let not_read =
             [Write, Ddl, Locking, Function(name.clone()), Relation(name), Session, Mixed, Unparsed];
-        let reasons = not_read.map(Reason::NotRead).into_iter().chain([Reason::NoReplica, Reason::Read]);
+        let others =
+            [Reason::Hint, Reason::Rule("r".into()), Reason::Consistency, Reason::NoReplica, Reason::Read];
+        let reasons = not_read.map(Reason::NotRead).into_iter().chain(others);
         for reason in reasons {
             assert!(!meaning(&reason).is_empty(), "{reason}");
         }

@@ -1,9 +1,13 @@
 //! An explanation for programs. Names are those of metrics and configuration.
 
+use std::collections::BTreeMap;
+
+use pgsplit_route::rules::TellOf;
 use pgsplit_sql::facts::Relations;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Background, commands};
+use super::consider::RuleTold;
 use super::text::state;
 
 pub(super) fn render(answer: &Answer) -> String {
@@ -22,7 +26,11 @@ pub(super) fn render(answer: &Answer) -> String {
             "writes": relations(&facts.writes),
             "functions": facts.functions.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "fingerprint": format!("{:016x}", facts.fingerprint),
+            "cache_key": answer.canonical,
         },
+        "hint": answer.hint,
+        "tags": answer.tags.iter().cloned().collect::<BTreeMap<String, String>>(),
+        "rules": answer.rules.iter().map(rule).collect::<Vec<_>>(),
         "notes": answer.notes,
     });
     match &answer.background {
@@ -53,6 +61,17 @@ pub(super) fn render(answer: &Answer) -> String {
         }
     }
     format!("{value:#}\n")
+}
+
+fn rule(told: &RuleTold) -> Value {
+    let (outcome, failed): (_, &[(String, String)]) = match &told.outcome {
+        TellOf::Decides => ("decides", &[]),
+        TellOf::Shadow => ("shadow", &[]),
+        TellOf::TooLate(_) => ("too-late", &[]),
+        TellOf::Not(failed) => ("no", failed),
+    };
+    let failed = failed.iter().map(|(key, found)| json!({ "key": key, "found": found }));
+    json!({ "name": &*told.name, "why": told.why, "outcome": outcome, "failed": failed.collect::<Vec<_>>() })
 }
 
 fn relations(relations: &Relations) -> Value {

@@ -1,40 +1,70 @@
 //! The answer that the running proxy would give: with the servers' catalog, roles and states.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::ensure;
 use pgsplit_cluster::{Cluster, Settings};
-use pgsplit_config::{Config, Reads, RoutingMode};
-use pgsplit_route::{Excluded, SessionView, Target, View, decide};
-use pgsplit_sql::Analyzer;
+use pgsplit_config::Config;
+use pgsplit_route::{Rules, View};
+use pgsplit_sql::Catalog;
 use tokio::time::Instant;
 
 use super::answer::{Answer, Background};
+use super::consider::{Ground, consider};
+use super::question::Question;
 use crate::run::runtime;
-use crate::wiring::Tls;
+use crate::wiring::{self, Tls};
 
 /// The longest read of a catalog that is waited for.
 const CATALOG_WAIT: Duration = Duration::from_secs(10);
-/// One text is analysed once.
-const CACHE: usize = 64 << 10;
 
-pub(super) fn explain(config: &Config, database: &str, sql: &str) -> anyhow::Result<Answer> {
+pub(super) fn explain(config: &Config, question: &Question) -> anyhow::Result<Answer> {
+    look(config, &question.database, |view, catalog| {
+        let ground = Ground::new(Some(config), wiring::rules(config), view.clone());
+        answer(question, &ground, catalog)
+    })
+}
+
+/// As a control plane sees it that runs already, with the rules that are in force.
+pub(super) async fn running(
+    cluster: &Cluster,
+    config: &Config,
+    rules: Arc<Rules>,
+    question: &Question,
+) -> anyhow::Result<Answer> {
+    let (view, catalog) = ask(cluster, config, &question.database).await?;
+    Ok(answer(question, &Ground::new(Some(config), rules, view), &catalog))
+}
+
+fn answer(question: &Question, ground: &Ground, catalog: &Arc<Catalog>) -> Answer {
+    let considered = consider(question, ground, catalog);
+    let background =
+        Background::Live { database: question.database.clone(), nodes: ground.view.nodes.clone() };
+    Answer { background, ..Answer::new(question, &considered, ground) }
+}
+
+/// Asks the servers for their states and the catalog of a database, and looks at both.
+pub(crate) fn look<T>(
+    config: &Config,
+    database: &str,
+    then: impl FnOnce(&Arc<View>, &Arc<Catalog>) -> T,
+) -> anyhow::Result<T> {
     let settings = Settings::from_config(config, Tls::load(config)?.control());
     runtime()?.block_on(async {
         // Nothing is remembered: the state file belongs to the running proxy.
         let cluster = Cluster::start(settings, None);
-        let answer = ask(&cluster, config, database, sql).await;
+        let found = ask(&cluster, config, database).await;
         cluster.shutdown().await;
-        answer
+        found.map(|(view, catalog)| then(&view, &catalog))
     })
 }
 
-pub(super) async fn ask(
+async fn ask(
     cluster: &Cluster,
     config: &Config,
     database: &str,
-    sql: &str,
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<(Arc<View>, Arc<Catalog>)> {
     cluster.wait_ready(Instant::now() + 2 * config.health.timeout).await;
     let view = cluster.view().load_full();
     ensure!(
@@ -48,33 +78,7 @@ pub(super) async fn ask(
         catalog.is_known(),
         "the catalog of the database `{database}` cannot be read; name the database with --database"
     );
-    let facts = Analyzer::new(CACHE).facts(sql.as_bytes(), &catalog);
-    let decision = decide(&facts.verdict, SessionView::default(), &view, Excluded::default(), 0);
-    let [primary, replica] = Target::NAMES;
-    let stays = stays_on_primary(config).filter(|_| facts.is_read());
-    let to_replica = matches!(decision.target, Target::Replica(_)) && stays.is_none();
-    let candidates = view
-        .nodes
-        .iter()
-        .filter(|node| if to_replica { node.takes_reads() } else { view.primary == Some(node.id) });
-    Ok(Answer {
-        sql: sql.to_owned(),
-        target: if to_replica { replica } else { primary },
-        reason: decision.reason,
-        candidates: candidates.map(|node| node.name.clone()).collect(),
-        facts,
-        background: Background::Live { database: database.to_owned(), nodes: view.nodes.clone() },
-        notes: stays.map(str::to_owned).into_iter().collect(),
-    })
-}
-
-/// Why proved reads stay on the primary, if the configuration says so.
-fn stays_on_primary(config: &Config) -> Option<&'static str> {
-    if config.routing.mode == RoutingMode::Shadow {
-        Some("routing.mode = \"shadow\": everything goes to the primary.")
-    } else {
-        (config.routing.reads != Reads::Replica).then_some("routing.reads keeps reads on the primary.")
-    }
+    Ok((view, catalog))
 }
 
 fn states(view: &View) -> String {

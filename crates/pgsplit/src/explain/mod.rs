@@ -5,19 +5,27 @@
 //! a moment, and its catalog and view decide as they do in the running proxy.
 
 mod answer;
+mod consider;
 mod json;
 mod live;
 mod offline;
+mod question;
 mod text;
 
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use pgsplit_cluster::Cluster;
 use pgsplit_config::Config;
+use pgsplit_route::Rules;
 
+pub(crate) use self::consider::Considered;
+pub(crate) use self::live::look;
+pub(crate) use self::offline::as_if_known;
+pub(crate) use self::question::Question;
 use crate::load::load;
 use crate::{cli, output};
 
@@ -30,10 +38,10 @@ pub(crate) fn explain(asked: &cli::Explain) -> anyhow::Result<ExitCode> {
         "-" => read_input()?,
         sql => sql.to_owned(),
     };
-    let config = config(asked)?;
+    let (config, question) = (config(asked)?, Question::new(asked, sql)?);
     let answer = match (&config, asked.live) {
-        (Some(config), true) => live::explain(config, &asked.database, &sql)?,
-        (config, _) => offline::explain(config.as_ref(), &sql),
+        (Some(config), true) => live::explain(config, &question)?,
+        (config, _) => offline::explain(config.as_ref(), &question),
     };
     output::print(&if asked.json { json::render(&answer) } else { text::render(&answer) })
 }
@@ -49,10 +57,10 @@ fn read_input() -> anyhow::Result<String> {
 pub(crate) async fn running(
     cluster: &Cluster,
     config: &Config,
-    database: &str,
-    sql: &str,
+    rules: Arc<Rules>,
+    question: &Question,
 ) -> anyhow::Result<String> {
-    Ok(text::render(&live::ask(cluster, config, database, sql).await?))
+    Ok(text::render(&live::running(cluster, config, rules, question).await?))
 }
 
 /// The file that was named, or the usual one if it is there.

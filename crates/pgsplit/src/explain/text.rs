@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
+use pgsplit_route::rules::TellOf;
 use pgsplit_route::{Node, NodeState};
 
 use super::answer::{Answer, Background, commands, meaning};
+use super::consider::RuleTold;
 
 const WIDTH: usize = 80;
 const LABELS: usize = 13;
@@ -32,6 +34,13 @@ pub(super) fn render(answer: &Answer) -> String {
             ),
         );
     }
+    answer.hint.iter().for_each(|hint| line("hint", hint));
+    for (i, (name, value)) in answer.tags.iter().enumerate() {
+        line(if i == 0 { "tags" } else { "" }, &format!("{name} = {value}"));
+    }
+    for (i, rule) in answer.rules.iter().enumerate() {
+        line(if i == 0 { "rules" } else { "" }, &told(rule));
+    }
     line("commands", &commands(facts).join("; "));
     line("effects", &facts.effects.to_string());
     line("reads", &facts.reads.to_string());
@@ -39,6 +48,7 @@ pub(super) fn render(answer: &Answer) -> String {
     let functions: Vec<_> = facts.functions.iter().map(ToString::to_string).collect();
     line("functions", if functions.is_empty() { "none".to_owned() } else { functions.join(", ") }.as_str());
     line("fingerprint", &format!("{:016x}", facts.fingerprint));
+    line("cache key", &shortened(&answer.canonical));
     if let Background::Live { database, nodes } = &answer.background {
         line("database", database);
         for (i, node) in nodes.iter().enumerate() {
@@ -47,6 +57,20 @@ pub(super) fn render(answer: &Answer) -> String {
     }
     answer.notes.iter().for_each(|note| line("note", note));
     text
+}
+
+/// A rule and what became of it, in words.
+fn told(rule: &RuleTold) -> String {
+    let why = rule.why.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
+    match &rule.outcome {
+        TellOf::Decides => format!("{}: matches{why}", rule.name),
+        TellOf::Shadow => format!("{}: matches, in shadow mode: only counted{why}", rule.name),
+        TellOf::TooLate(first) => format!("{}: would match, but {first} comes first", rule.name),
+        TellOf::Not(failed) => {
+            let failed: Vec<_> = failed.iter().map(|(key, found)| format!("{key}: {found}")).collect();
+            format!("{}: no, {}", rule.name, failed.join("; "))
+        }
+    }
 }
 
 fn target(answer: &Answer) -> String {

@@ -21,7 +21,7 @@ use pgsplit_config::Config;
 use crate::load::load;
 use crate::logging::Logging;
 use crate::proxy::Proxy;
-use crate::validate;
+use crate::{expectations, validate};
 pub(crate) use operations::Asked;
 use trial::Trial;
 pub(crate) use trial::{Counts, Minute};
@@ -133,6 +133,7 @@ impl Operator {
                 problems.iter().map(|one| format!("{}: {one:#}", self.path.display())).collect();
             return Err(lines.join("\n"));
         }
+        expectations::must_hold(&new, &self.path).map_err(|error| format!("{error:#}"))?;
         let changes = difference::changes(&self.effective(), &new.entries());
         self.apply(&new).map_err(|error| format!("{error:#}"))?;
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));

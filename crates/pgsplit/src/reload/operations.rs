@@ -9,6 +9,7 @@ use pgsplit_session::Later;
 
 use super::{Operator, diff, difference};
 use crate::explain;
+use crate::explain::Question;
 
 /// The console's handle.
 #[derive(Debug)]
@@ -57,7 +58,9 @@ impl Operations for Asked {
     fn explain<'a>(&'a self, database: &'a str, sql: &'a str) -> Later<'a, Result<Vec<String>, Fault>> {
         Box::pin(async move {
             let config = &self.0.in_force.load_full().config;
-            let text = explain::running(self.0.proxy.cluster(), config, database, sql).await;
+            let question = Question { database: database.to_owned(), ..Question::plain(sql) };
+            let (cluster, rules) = (self.0.proxy.cluster(), self.0.proxy.rules());
+            let text = explain::running(cluster, config, rules, &question).await;
             let text = text.map_err(|error| Fault::new(REFUSED, format!("{error:#}")))?;
             Ok(text.lines().map(str::to_owned).collect())
         })

@@ -170,6 +170,26 @@ impl Catalog {
         }
     }
 
+    /// The schemas that have a relation of this name.
+    pub fn schemas<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.relations(None, name).map(|relation| &*relation.schema)
+    }
+
+    /// The schemas that have a user's function of this name.
+    pub fn function_schemas<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.functions(None, name).map(|function| &*function.schema)
+    }
+
+    /// The names of all relations with their schemas.
+    pub fn relation_names(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.relations.iter().flat_map(|(name, all)| all.iter().map(|r| (&*r.schema, &**name)))
+    }
+
+    /// The names of all functions of users with their schemas.
+    pub fn function_names(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.functions.iter().flat_map(|(name, all)| all.iter().map(|f| (&*f.schema, &**name)))
+    }
+
     /// What is known of a user's function. Built-in functions are not asked about here.
     pub fn function(&self, schema: Option<&str>, name: &str) -> FunctionKnown {
         match self.functions(schema, name).map(|f| f.trusted).reduce(|a, b| a && b) {

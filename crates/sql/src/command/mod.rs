@@ -135,6 +135,56 @@ pub enum Command {
     Unknown(Name),
 }
 
+impl Command {
+    /// The keywords that stand for the command, in upper case, except where the first keyword is all that is known of
+    /// it; queries of all forms are SELECT.
+    pub fn keywords(&self) -> &str {
+        match self {
+            Command::Empty => "EMPTY",
+            Command::Begin(_) => "BEGIN",
+            Command::Commit { .. } => "COMMIT",
+            Command::Rollback { .. } => "ROLLBACK",
+            Command::Savepoint(_) => "SAVEPOINT",
+            Command::Release(_) => "RELEASE",
+            Command::RollbackTo(_) => "ROLLBACK TO",
+            Command::SetTransaction(_) | Command::SetTransactionSnapshot => "SET TRANSACTION",
+            Command::SetSessionCharacteristics(_) => "SET SESSION CHARACTERISTICS",
+            Command::PrepareTransaction => "PREPARE TRANSACTION",
+            Command::CommitPrepared => "COMMIT PREPARED",
+            Command::RollbackPrepared => "ROLLBACK PREPARED",
+            Command::Set { .. } => "SET",
+            Command::SetConstraints => "SET CONSTRAINTS",
+            Command::Reset(_) | Command::ResetAll => "RESET",
+            Command::Discard(_) => "DISCARD",
+            Command::Prepare { .. } => "PREPARE",
+            Command::Execute { .. } => "EXECUTE",
+            Command::Deallocate(_) => "DEALLOCATE",
+            Command::Declare { .. } => "DECLARE",
+            Command::Fetch => "FETCH",
+            Command::Move => "MOVE",
+            Command::CloseCursor(_) => "CLOSE",
+            Command::Listen(_) => "LISTEN",
+            Command::Unlisten(_) => "UNLISTEN",
+            Command::Notify => "NOTIFY",
+            Command::Load => "LOAD",
+            Command::Lock => "LOCK",
+            Command::Checkpoint => "CHECKPOINT",
+            Command::Copy(_) => "COPY",
+            Command::Show(_) => "SHOW",
+            Command::Explain => "EXPLAIN",
+            Command::Query => "SELECT",
+            Command::Insert => "INSERT",
+            Command::Update => "UPDATE",
+            Command::Delete => "DELETE",
+            Command::Merge => "MERGE",
+            Command::Truncate => "TRUNCATE",
+            Command::Call => "CALL",
+            Command::Do => "DO",
+            Command::Ddl(keyword) | Command::Utility(keyword) | Command::Unknown(keyword) => keyword,
+        }
+    }
+}
+
 /// The modes of a transaction as far as they are given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TransactionModes {

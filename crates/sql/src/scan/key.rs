@@ -21,19 +21,29 @@ pub enum Form {
 
 /// Writes the canonical form of a text into `out`, replacing what was there.
 pub fn normalise(text: &[u8], out: &mut Vec<u8>) -> Form {
+    normalise_part(text, out).0
+}
+
+/// The same for the beginning of a text; and whether what follows it begins outside of strings and comments.
+pub(crate) fn normalise_part(text: &[u8], out: &mut Vec<u8>) -> (Form, bool) {
     out.clear();
     // Of every token a blank more, and tokens are mostly longer than one byte.
     out.reserve(text.len() + text.len() / 2 + 16);
     let mut form = Form::Exact;
-    for token in Lexer::new(text) {
+    let mut lexer = Lexer::new(text);
+    for token in lexer.by_ref() {
         match token.kind {
-            Kind::Broken => return Form::Broken,
+            Kind::Broken => return (Form::Broken, false),
             Kind::String | Kind::Number => form = Form::Folded,
             _ => {}
         }
         push(text, token, out);
     }
-    form
+    // A statement is the same with and without the semicolon behind it.
+    while let Some(rest) = out.strip_suffix(b" ;") {
+        out.truncate(rest.len());
+    }
+    (form, !lexer.ends_in_comment())
 }
 
 /// The canonical form of some tokens of a text, as sqlparser is to read it: an operator that it does not know stands as

@@ -50,40 +50,8 @@ impl Token {
 pub struct Lexer<'t> {
     text: &'t [u8],
     pos: usize,
-}
-
-/// Where comments stand that may carry hints or tags.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Comments {
-    /// The comments before the first token, each with its marks.
-    pub leading: Vec<Range<usize>>,
-    /// Those behind the last token. In a text without tokens all are leading.
-    pub trailing: Vec<Range<usize>>,
-}
-
-/// The leading and trailing comments of a text, at most 16 of each.
-pub fn comments(text: &[u8]) -> Comments {
-    const LIMIT: usize = 16;
-    let mut found = Comments::default();
-    let mut lexer = Lexer::new(text);
-    let mut seen_token = false;
-    loop {
-        let (mut gap, start) = (Vec::new(), lexer.pos);
-        let broken = !lexer.skip_blanks(|comment| {
-            if gap.len() < LIMIT {
-                gap.push(comment);
-            }
-        });
-        if !seen_token {
-            found.leading = gap;
-        } else if lexer.pos >= text.len() {
-            found.trailing = gap;
-        }
-        if broken || lexer.next().is_none() || lexer.pos <= start {
-            return found;
-        }
-        seen_token = true;
-    }
+    /// The text ends within a comment that a newline would end.
+    open: bool,
 }
 
 const BLANK: u8 = 1;
@@ -117,7 +85,13 @@ fn is(byte: u8, class: u8) -> bool {
 impl<'t> Lexer<'t> {
     /// A lexer at the beginning of a text.
     pub fn new(text: &'t [u8]) -> Lexer<'t> {
-        Lexer { text, pos: 0 }
+        Lexer { text, pos: 0, open: false }
+    }
+
+    /// Whether the text, once all of it is behind, has ended within a `--` comment: what is appended to it belongs to
+    /// that comment.
+    pub fn ends_in_comment(&self) -> bool {
+        self.open
     }
 
     fn at(&self, pos: usize) -> u8 {
@@ -138,6 +112,7 @@ impl<'t> Lexer<'t> {
             match (self.at(start), self.at(start + 1)) {
                 (b'-', b'-') => {
                     self.pos = self.line_end(start);
+                    self.open = self.pos >= self.text.len();
                     comment(start..self.pos);
                 }
                 (b'/', b'*') => match self.comment_end(start + 2) {

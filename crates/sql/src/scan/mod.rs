@@ -4,11 +4,13 @@
 //! cannot read is a token of its own ([`Kind::Broken`] or [`Kind::Other`]), and the caller gives up on such a text.
 //! It knows no grammar beyond what splitting at semicolons needs.
 
+mod around;
 mod key;
 mod lexer;
 mod split;
 
-pub(crate) use key::for_parser;
+pub use around::{Around, around, comments};
 pub use key::{Form, fingerprint, normalise};
-pub use lexer::{Comments, Kind, Lexer, Token, comments};
+pub(crate) use key::{for_parser, normalise_part};
+pub use lexer::{Kind, Lexer, Token};
 pub use split::{statements, tokens};

@@ -1,0 +1,129 @@
+//! Rules that are allowed by their form and cannot do what is meant: those that nothing reaches, routes that never
+//! match, words that stand for nothing.
+
+use std::collections::BTreeMap;
+
+use super::Report;
+use crate::config::Rule;
+use crate::model::{Match, RuleMode, Target};
+use crate::suggest::nearest;
+
+/// More are not looked at, and not needed by anybody who must understand them.
+const MOST_RULES: usize = 256;
+
+/// The words that `match.commands` knows, as `pgsplit_sql` names commands.
+const COMMANDS: &str = "ABORT ALTER ANALYZE BEGIN CALL CHECKPOINT CLOSE CLUSTER COMMENT COMMIT COPY CREATE DEALLOCATE \
+    DECLARE DELETE DISCARD DO DROP EMPTY EXECUTE EXPLAIN FETCH GRANT IMPORT INSERT LISTEN LOAD LOCK MERGE MOVE NOTIFY \
+    PREPARE REASSIGN REFRESH REINDEX RELEASE RESET REVOKE ROLLBACK SAVEPOINT SECURITY SELECT SET SHOW TRUNCATE UNLISTEN \
+    UPDATE VACUUM";
+/// Those that write whatever else is in them.
+const WRITES: [&str; 8] = ["INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE", "CREATE", "ALTER", "DROP"];
+
+pub(super) fn check(rules: &[Rule], report: &mut Report<'_>) {
+    report.require(rules.len() <= MOST_RULES, "rules", "there can be at most 256 rules");
+    for (i, rule) in rules.iter().enumerate() {
+        let key = format!("rules[{i}]");
+        check_route(&rule.matching.route, &format!("{key}.match.route"), report);
+        check_commands(rule, &format!("{key}.match.commands"), report);
+        for fingerprint in &rule.matching.fingerprint {
+            let hexadecimal = fingerprint.len() <= 16 && u64::from_str_radix(fingerprint, 16).is_ok();
+            let message = format!("`{fingerprint}` is no fingerprint: up to 16 hexadecimal digits");
+            report.require(hexadecimal, &format!("{key}.match.fingerprint"), &message);
+        }
+        let earlier = rules.iter().take(i).find(|earlier| covers(earlier, rule));
+        if let Some(earlier) = earlier {
+            let message = format!(
+                "the rule `{}` is never reached: `{}` before it matches all that it matches",
+                rule.name, earlier.name
+            );
+            report.warn(&format!("{key}.name"), message);
+        }
+    }
+}
+
+/// Tags are compared decoded, so a route with `%2F` in it matches nothing.
+fn check_route(routes: &[String], key: &str, report: &mut Report<'_>) {
+    for route in routes {
+        let decoded = decoded(route);
+        if decoded != *route {
+            report.error(key, format!("is URL-encoded and would match nothing; write `{decoded}`"));
+        }
+    }
+}
+
+fn decoded(text: &str) -> String {
+    let mut out = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [first, behind @ ..] = rest {
+        rest = behind;
+        let pair = behind.get(..2).and_then(|pair| std::str::from_utf8(pair).ok());
+        match pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
+            Some(byte) if *first == b'%' => {
+                out.push(byte);
+                rest = behind.get(2..).unwrap_or_default();
+            }
+            _ => out.push(*first),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn check_commands(rule: &Rule, key: &str, report: &mut Report<'_>) {
+    let commands: Vec<String> = rule.matching.commands.iter().map(|c| c.to_ascii_uppercase()).collect();
+    for command in &commands {
+        let first = command.split_whitespace().next().unwrap_or_default();
+        let known = || COMMANDS.split_whitespace();
+        if !command.contains(['*', '?']) && !known().any(|known| known == first) {
+            report.error(
+                key,
+                match nearest(command, known()) {
+                    Some(near) => format!("`{command}` is no command; did you mean `{near}`?"),
+                    None => format!("`{command}` is no command"),
+                },
+            );
+        }
+    }
+    let for_replicas = matches!(rule.target, Some(Target::Replica | Target::Nodes(_)));
+    if for_replicas && !commands.is_empty() && commands.iter().all(|c| WRITES.contains(&c.as_str())) {
+        let message = format!("the rule `{}` matches only writes, which never go to a replica", rule.name);
+        report.warn(key, message);
+    }
+}
+
+/// Whether a rule matches whatever another one matches, and keeps it.
+fn covers(earlier: &Rule, later: &Rule) -> bool {
+    earlier.mode == RuleMode::Enforce
+        && earlier.percent >= 100.0
+        && implied(&earlier.matching, &later.matching)
+}
+
+/// Whether every condition of one follows from those of the other.
+fn implied(general: &Match, special: &Match) -> bool {
+    let lists = [
+        (&general.functions, &special.functions),
+        (&general.commands, &special.commands),
+        (&general.only_tables, &special.only_tables),
+        (&general.route, &special.route),
+        (&general.hint, &special.hint),
+        (&general.user, &special.user),
+        (&general.database, &special.database),
+        (&general.application_name, &special.application_name),
+        (&general.client, &special.client),
+        (&general.fingerprint, &special.fingerprint),
+        (&general.same_as, &special.same_as),
+    ];
+    // Whoever touches nothing but some tables touches one of them.
+    let tables = follows(&general.tables, &special.tables) || follows(&general.tables, &special.only_tables);
+    tables
+        && lists.into_iter().all(|(general, special)| follows(general, special))
+        && tags_follow(&general.tags, &special.tags)
+}
+
+fn follows(general: &[String], special: &[String]) -> bool {
+    let within = |value: &String| general.iter().any(|pattern| pattern == value || pattern == "*");
+    general.is_empty() || !special.is_empty() && special.iter().all(within)
+}
+
+fn tags_follow(general: &BTreeMap<String, Vec<String>>, special: &BTreeMap<String, Vec<String>>) -> bool {
+    general.iter().all(|(name, values)| special.get(name).is_some_and(|other| follows(values, other)))
+}

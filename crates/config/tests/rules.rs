@@ -1,0 +1,63 @@
+//! What is said of rules that cannot do what is meant.
+#![allow(missing_docs)]
+
+use std::path::Path;
+
+use pgsplit_config::Config;
+
+fn said(rules: &str) -> Vec<String> {
+    let text = format!("nodes = ['a']\n{rules}");
+    let problems = match Config::parse(&text, Path::new(".")) {
+        Ok((_, warnings)) => warnings,
+        Err(error) => error.problems().to_vec(),
+    };
+    let line = |text: String| text.lines().next().unwrap_or_default().to_owned();
+    problems.iter().map(|problem| line(problem.to_string())).collect()
+}
+
+fn rule(name: &str, rest: &str) -> String {
+    format!("[[rules]]\nname = '{name}'\ntarget = 'replica'\n{rest}\n")
+}
+
+#[test]
+fn a_rule_that_nothing_reaches() {
+    let tables = rule("a", "match.tables = ['T', 'U']");
+    let reached = |later: &str| said(&format!("{tables}{}", rule("b", later)));
+    let warning = "<config>:7:8: rules[1].name: the rule `b` is never reached: `a` before it matches all that it matches";
+    assert_eq!(reached("match.tables = 'U'"), [warning]);
+    assert_eq!(reached("match.only_tables = 'U'\nmatch.user = 'x'"), [warning]);
+    assert!(reached("match.tables = 'V'").is_empty());
+    assert!(reached("match.user = 'x'").is_empty());
+    let canary = rule("a", "match.tables = 'T'\npercent = 10");
+    assert!(said(&format!("{canary}{}", rule("b", "match.tables = 'T'"))).is_empty());
+    let shadow = rule("a", "match.tables = 'T'\nmode = 'shadow'");
+    assert!(said(&format!("{shadow}{}", rule("b", "match.tables = 'T'"))).is_empty());
+    let tag = rule("a", "match.tags.x = ['1', '2']");
+    assert_eq!(said(&format!("{tag}{}", rule("b", "match.tags.x = '1'\nmatch.user = 'u'"))).len(), 1);
+}
+
+#[test]
+fn a_route_that_is_still_encoded() {
+    let expected =
+        "<config>:5:15: rules[0].match.route: is URL-encoded and would match nothing; write `/api/projects`";
+    assert_eq!(said(&rule("a", "match.route = '%2Fapi%2fprojects'")), [expected]);
+    assert!(said(&rule("a", "match.route = '/api/100%'")).is_empty());
+}
+
+#[test]
+fn commands_and_fingerprints() {
+    let expected = "<config>:5:18: rules[0].match.commands: `SELCT` is no command; did you mean `SELECT`?";
+    assert_eq!(said(&rule("a", "match.commands = 'selct'")), [expected]);
+    let expected = "<config>:5:18: rules[0].match.commands: the rule `a` matches only writes, which never go to a replica";
+    assert_eq!(said(&rule("a", "match.commands = ['INSERT', 'update']")), [expected]);
+    assert!(said(&rule("a", "match.commands = ['SELECT', 'rollback to', 'C*']")).is_empty());
+    let expected =
+        "<config>:5:21: rules[0].match.fingerprint: `xyz` is no fingerprint: up to 16 hexadecimal digits";
+    assert_eq!(said(&rule("a", "match.fingerprint = 'xyz'")), [expected]);
+}
+
+#[test]
+fn too_many_rules() {
+    let many: String = (0..257).map(|n| rule(&format!("r{n}"), &format!("match.user = 'u{n}'"))).collect();
+    assert!(said(&many)[0].ends_with("rules: there can be at most 256 rules"), "{:?}", said(&many));
+}

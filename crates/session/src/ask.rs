@@ -1,0 +1,181 @@
+//! What a unit of the client's messages asks for: the hint that applies to it and the rule that matches.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use pgsplit_net::Peer;
+use pgsplit_pool::Settings;
+use pgsplit_route::rules::{Found, Mask, Rule, SearchPath, Speaker, Words};
+use pgsplit_route::{Aim, Asked, Decision, Reason, Target};
+use pgsplit_sql::tags::Tags;
+use pgsplit_sql::{Around, Catalog, Facts};
+
+use crate::session::Session;
+use crate::shared::SessionSettings;
+use crate::turn::Attempt;
+
+/// See the module.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Ask {
+    pub hint: Option<Aim>,
+    pub found: Found,
+    /// Nothing is carried out: statements are only prepared or described.
+    pub prepares: bool,
+}
+
+impl Ask {
+    pub(crate) fn rule(self, settings: &SessionSettings) -> Option<&Rule> {
+        self.found.rule.and_then(|id| settings.rules.get(id))
+    }
+
+    /// What several statements that must stay together ask for: what all of them ask for, or else the primary if one of
+    /// them does, or else nothing.
+    pub(crate) fn with(self, other: Self, settings: &SessionSettings) -> Self {
+        let primary = |ask: &Self| ask.rule(settings).is_some_and(|rule| rule.aim == Some(Aim::Primary));
+        let rule = match [self, other].iter().find(|ask| primary(ask)) {
+            Some(ask) => ask.found.rule,
+            None => self.found.rule.filter(|_| self.found.rule == other.found.rule),
+        };
+        let hint = match (self.hint, other.hint) {
+            (Some(Aim::Primary), _) | (_, Some(Aim::Primary)) => Some(Aim::Primary),
+            (one, two) => one.filter(|_| one == two),
+        };
+        Self {
+            hint,
+            found: Found { rule, shadow: self.found.shadow.or(other.found.shadow) },
+            prepares: self.prepares && other.prepares,
+        }
+    }
+}
+
+/// Tags and hint of a text that was prepared: its Bind has none.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    hint: Option<Box<str>>,
+    tags: Option<Box<[u8]>>,
+}
+
+impl Said {
+    pub(crate) fn of(around: &Around<'_>) -> Self {
+        Self { hint: around.hint().map(Into::into), tags: around.tags().map(|tags| tags.body().into()) }
+    }
+
+    /// Its tags as the comment that they stood in.
+    pub(crate) fn comment(&self) -> Option<Vec<u8>> {
+        self.tags.as_deref().map(|tags| [b"/*", tags, b"*/"].concat())
+    }
+
+    pub(crate) fn words(&self) -> Words<'_> {
+        Words { hint: self.hint.as_deref(), tags: self.tags.as_deref().and_then(Tags::parse) }
+    }
+}
+
+/// The words around a text.
+pub(crate) fn words<'t>(around: &Around<'t>) -> Words<'t> {
+    Words { hint: around.hint(), tags: around.tags() }
+}
+
+/// The rules whose conditions on the session hold, and for which rules and settings that is so.
+#[derive(Debug, Default)]
+pub(crate) struct Audience {
+    generation: u64,
+    settings: Option<Arc<Settings>>,
+    rules: Mask,
+}
+
+impl Session {
+    /// What a statement asks for.
+    pub(crate) fn asks_for(&mut self, facts: &Facts, catalog: &Catalog, words: Words<'_>) -> Ask {
+        let word = words.hint.or(self.state.settings.own.now().target.as_deref());
+        let word = word.filter(|_| self.settings.hints);
+        let hint = word.and_then(|word| Aim::of_word(word, &self.shared.view.load()));
+        if self.settings.rules.is_empty() {
+            return Ask { hint, ..Ask::default() };
+        }
+        let rules = &self.settings.rules;
+        let of_words = rules.of_words(Words { hint: word, tags: words.tags });
+        let mut audience = std::mem::take(&mut self.audience);
+        let of_session = self.of_session(&mut audience);
+        let found = rules.find(facts, catalog, of_session, of_words, || self.search_path());
+        self.audience = audience;
+        Ask { hint, found, prepares: false }
+    }
+
+    /// What the session is to the rules; asked again when the rules have changed, or a setting that they ask for.
+    fn of_session(&self, known: &mut Audience) -> Mask {
+        let (rules, current) = (&self.settings.rules, self.state.settings.current());
+        let same = |then: &Arc<Settings>| !rules.asks_for_application() || Arc::ptr_eq(then, current);
+        if known.generation != rules.generation() || !known.settings.as_ref().is_some_and(same) {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let (user, database) = (text(&self.users.key.user), text(&self.users.key.database));
+            let application_name = current.get(b"application_name").map(text).unwrap_or_default();
+            let client = address(self.handle.peer);
+            let speaker =
+                Speaker { user: &user, database: &database, application_name: &application_name, client };
+            *known = Audience {
+                generation: rules.generation(),
+                settings: Some(Arc::clone(current)),
+                rules: rules.of_session(&speaker),
+            };
+        }
+        known.rules
+    }
+
+    fn search_path(&self) -> SearchPath {
+        let setting = self.state.settings.current().get(b"search_path").map(String::from_utf8_lossy);
+        SearchPath::new(setting.as_deref(), &String::from_utf8_lossy(&self.users.key.user))
+    }
+
+    /// What the decision is told of it. Of the level the session has the first word, then the rule.
+    pub(crate) fn asked(&self, ask: Ask) -> Asked<'_> {
+        let rule = ask.rule(&self.settings);
+        let level = self.state.settings.own.now().consistency;
+        Asked {
+            hint: ask.hint,
+            rule,
+            reads_on_primary: self.settings.reads_on_primary,
+            level: level.or_else(|| rule?.consistency),
+        }
+    }
+
+    /// Counts an error for the rule of the unit that met it.
+    pub(crate) fn count_failure(&self, ask: Ask) {
+        if self.failed
+            && let Some(rule) = ask.rule(&self.settings)
+        {
+            rule.counters.error();
+        }
+    }
+
+    /// Counts what became of the unit for the rules that it met.
+    pub(crate) fn count_rules(&self, attempt: &Attempt, decision: &Decision) {
+        if attempt.ask.prepares {
+            return;
+        }
+        let Found { rule, shadow } = attempt.ask.found;
+        let get = |id| self.settings.rules.get(id);
+        let for_replicas = |rule: &Rule| rule.aim.is_some_and(|aim| aim != Aim::Primary);
+        if let Some(rule) = rule.and_then(get) {
+            let kept = for_replicas(rule)
+                && !matches!(decision.reason, Reason::Rule(_))
+                && !matches!(decision.target, Target::Replica(_));
+            rule.counters.hit(decision.target, kept.then_some(&decision.reason));
+        }
+        if let Some(rule) = shadow.and_then(get) {
+            let is_read = attempt.verdict == pgsplit_sql::Verdict::Read && decision.target != Target::Held;
+            let target = match rule.aim {
+                Some(Aim::Primary) => 0,
+                Some(_) => usize::from(is_read),
+                None => decision.target.index(),
+            };
+            rule.counters.shadow(target);
+        }
+    }
+}
+
+fn address(peer: Peer) -> Option<IpAddr> {
+    match peer {
+        Peer::Tcp(address) => Some(address.ip()),
+        Peer::Unix => None,
+    }
+}
