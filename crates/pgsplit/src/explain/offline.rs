@@ -54,7 +54,7 @@ pub(crate) fn as_if_known(config: &Config, question: &Question) -> (Considered, 
 
 /// Rules, and nodes that are all up: the first is the primary.
 fn ground(config: Option<&Config>) -> (Ground, FunctionConfig) {
-    let rules = config.map(|config| wiring::rules(config)).unwrap_or_default();
+    let rules = config.map(wiring::rules).unwrap_or_default();
     let pairs: Vec<(String, String)> = match config {
         Some(config) => config.nodes.iter().map(|n| (n.name.clone(), n.address.to_string())).collect(),
         None => ["primary", "replica"].map(|name| (name.to_owned(), name.to_owned())).into(),
