@@ -1,7 +1,7 @@
 //! The rules of the configuration, made ready for matching: the first one whose conditions all hold decides.
 //!
 //! A rule is matched in three parts. What it asks of the text is looked at once for all texts that share their facts,
-//! and kept with them ([`Noted`]); what it asks of the session, once a session; what it asks of tags and hints, once for
+//! and kept with them ([`pgsplit_sql::Noted`]); what it asks of the session, once a session; what it asks of tags and hints, once for
 //! each set of tags that a thread meets. A statement then costs the meeting of three sets of bits.
 
 mod aim;
