@@ -157,9 +157,8 @@ impl Session {
         // Reported already.
         let reported = Effects::DDL | Effects::MAYBE_DDL;
         self.state.effects |= effects.without(reported) | Effects::OPAQUE;
-        if self.state.pin.is_none() {
-            self.pin(Some(PinReason::Ddl));
-        }
+        // What else tied the session is found out then.
+        self.pin(Some(PinReason::Ddl));
         true
     }
 
