@@ -39,7 +39,11 @@ pub(crate) fn marketplace(stage: &Stage) {
         database(&name);
         let proxied = stage.reading_on_replicas(|| run(&stage.proxied(&name), mode));
         assert_same(stage, &format!("Prisma, {mode} statements"), &direct, &proxied);
-        routes_arrive(stage, &name);
+        if mode == "unnamed" {
+            routes_arrive(stage, &name);
+        } else {
+            routes_are_taken_off(stage, &name);
+        }
     }
 }
 
@@ -71,6 +75,14 @@ fn routes_arrive(stage: &Stage, database: &str) {
     let count = |statements: &BTreeMap<String, Vec<String>>| statements.values().map(Vec::len).sum::<usize>();
     let counts = [&primary, &replica1, &replica2].map(count);
     println!("  statements with a route, by node: {counts:?}");
+}
+
+/// A named statement is shared by its text without tags, so no server hears of routes.
+fn routes_are_taken_off(stage: &Stage, database: &str) {
+    for node in 0..3 {
+        assert_eq!(statements(stage.cluster.node(node), database), BTreeMap::new());
+        assert!(stage.cluster.node(node).log().contains(&format!("@{database} LOG:")), "nothing is logged");
+    }
 }
 
 /// A server's log of one database: each statement's text by its route.
