@@ -188,6 +188,9 @@ fn rules(page: &mut Page<'_>, shared: &Shared) -> Result<(), Error> {
     let settings = shared.settings.load();
     let rules: Vec<_> =
         settings.rules.iter().map(|rule| (rule.name.clone(), rule.counters.figures())).collect();
+    if rules.is_empty() {
+        return Ok(());
+    }
     let by_target = |figures: fn(&Figures) -> &[u64; Target::NAMES.len()]| {
         rules.iter().flat_map(move |(rule, sums)| {
             let targets = Target::NAMES.into_iter().zip(figures(sums));

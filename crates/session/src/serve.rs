@@ -24,7 +24,7 @@ pub async fn serve(shared: Arc<Shared>, mut stream: Stream) {
     // Boxed: a login needs much more room than the session that lives on after it.
     match tokio::time::timeout(deadline, Box::pin(login(shared.clone(), stream))).await {
         Ok(Ok(Entered::Session(session))) => attend(session).await,
-        Ok(Ok(Entered::Replication(passage))) => passage.run().await,
+        Ok(Ok(Entered::Replication(passage))) => Box::pin(passage.run()).await,
         Ok(Err(NoSession::Tell(mut stream, frame))) => {
             Metrics::count(&shared.metrics.login_failures);
             let _ = tokio::time::timeout(PATIENCE, stream.write_all(&frame)).await;

@@ -63,11 +63,12 @@ impl Session {
     pub(crate) async fn run(&mut self) -> Result<(), End> {
         loop {
             if self.link.as_ref().is_some_and(|link| link.takes_copy()) {
-                self.copy_in().await?;
+                Box::pin(self.copy_in()).await?;
                 continue;
             }
             match next_unit(&self.inbox, &mut self.scanned, Self::limits())? {
-                Some(unit) => self.unit(unit).await?,
+                // On the heap while it runs, so that an idle client has no room for it.
+                Some(unit) => Box::pin(self.unit(unit)).await?,
                 None => self.wait().await?,
             }
         }
@@ -173,7 +174,7 @@ impl Session {
         match relayed {
             Relayed::Broken(why) => Err(self.lost(&why)),
             // The catalog is known again, an asynchronous message was passed on, or the last answer that was owed.
-            Relayed::Answered => self.clean_up().await,
+            Relayed::Answered => Box::pin(self.clean_up()).await,
             Relayed::Client => Ok(()),
         }
     }
