@@ -1,6 +1,7 @@
 //! What a text says by itself, without a catalog: its statements, their outlines and, for queries, their shapes.
 
 use crate::builtin;
+use crate::catalog::{self, Body};
 use crate::command::{Command, CopyDirection, Cursor, parse};
 use crate::facts::{NotRead, ObjectName, SettingCall};
 use crate::outline::Outline;
@@ -28,6 +29,8 @@ pub(crate) struct Part {
     pub(crate) settings: Option<Vec<SettingCall>>,
     /// The table that a COPY fills.
     pub(crate) copied: Option<ObjectName>,
+    /// The code that it runs or makes.
+    pub(crate) body: Body,
 }
 
 /// The statements of a text; `None` when it is too long, or has a token without its end.
@@ -64,7 +67,12 @@ fn part(text: &[u8], tokens: &[Token]) -> Part {
         _ => None,
     };
     let shape = Proof { text, outline: &outline }.statement(&command, tokens);
-    Part { command, outline, shape, settings, copied }
+    let statement = || text.get(tokens.first()?.start..tokens.last()?.end);
+    let body = match command {
+        Command::Do | Command::Ddl(_) => statement().map(catalog::body).unwrap_or_default(),
+        _ => Body::None,
+    };
+    Part { command, outline, shape, settings, copied, body }
 }
 
 /// The dotted name behind some keywords, each of which may be missing.
@@ -241,6 +249,7 @@ pub(crate) fn builtin_is_harmless(call: &ObjectName, shape: &Shape, outline: &Ou
 pub(crate) fn literals_matter(parts: &[Part]) -> bool {
     parts.iter().any(|part| {
         matches!(part.command, Command::Set { .. } | Command::Unknown(_))
+            || part.body != Body::None
             || part.outline.has("set_config")
             || part.outline.has("current_setting")
     })

@@ -10,12 +10,13 @@ use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
 use crate::analyse::{self, Part};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, RelationKnown};
 use crate::command::Command;
 use crate::effects::Effects;
 use crate::facts::{Facts, Marker, NotRead, Noted, ObjectName, Relations, Statement, Verdict};
 use crate::judge::{Reads, judge, may_write};
 use crate::scan::{Around, Form};
+use crate::tables::Tables;
 use crate::{recent, scan, traces};
 
 /// Finds the facts of texts and remembers them. Shared by all threads.
@@ -227,15 +228,17 @@ fn unmarked(text: &[u8], parts: Option<Vec<Part>>, catalog: &Catalog) -> Facts {
     let whole = text.len() <= CACHED_BYTES && scan::normalise(text, &mut canonical) != Form::Broken;
     let fingerprint = scan::fingerprint(if whole { &canonical } else { text });
     let canonical: Arc<[u8]> = if whole { canonical.into() } else { Arc::default() };
-    let Some(parts) = parts else { return not_understood(text, fingerprint, canonical) };
+    let Some(parts) = parts else { return not_understood(text, fingerprint, canonical, catalog) };
     let judged: Vec<Result<Reads, NotRead>> = parts.iter().map(|part| judge(part, catalog)).collect();
     let mut statements: Vec<Statement> = Vec::with_capacity(parts.len().max(1));
     let (mut effects, mut written, mut functions) = (Effects::NONE, Written::default(), Vec::new());
     let mut mentioned = Vec::new();
+    let mut shown = 0;
     for (part, judged) in parts.into_iter().zip(&judged) {
         let statement_effects = traces::effects(&part, catalog, judged.is_ok());
         effects |= statement_effects;
         written.add(&part, statement_effects, catalog);
+        shown |= if judged.is_ok() { 0 } else { shown_by(&part, statement_effects, catalog) };
         functions.extend(part.outline.calls);
         mentioned.extend(part.outline.mentioned);
         let settings = part.settings.unwrap_or_default().into_boxed_slice();
@@ -254,7 +257,11 @@ fn unmarked(text: &[u8], parts: Option<Vec<Part>>, catalog: &Catalog) -> Facts {
         Verdict::Read => Default::default(),
         _ => (relations(written.any, written.names), mentioned),
     };
+    let (read, written) = (Tables::of(&reads), Tables::of(&writes));
     Facts {
+        shown: shown | written.mask | if verdict == Verdict::Read { read.mask } else { 0 },
+        read,
+        written,
         statements: statements.into(),
         verdict,
         reads,
@@ -268,22 +275,31 @@ fn unmarked(text: &[u8], parts: Option<Vec<Part>>, catalog: &Catalog) -> Facts {
     }
 }
 
-fn not_understood(text: &[u8], fingerprint: u64, canonical: Arc<[u8]>) -> Facts {
+fn not_understood(text: &[u8], fingerprint: u64, canonical: Arc<[u8]>, catalog: &Catalog) -> Facts {
     let first = scan::Lexer::new(text).next().filter(|token| token.kind == scan::Kind::Word);
     let keyword = first.and_then(|token| std::str::from_utf8(token.bytes(text)).ok()).unwrap_or_default();
     let keyword = keyword.get(..keyword.len().min(32)).unwrap_or_default().to_ascii_lowercase();
+    // It may be a DO block.
+    let executes = text.windows(7).any(|word| word.eq_ignore_ascii_case(b"execute"));
+    let mut effects = traces::UNKNOWN;
+    if executes || catalog.has_code_that_sets_anything() {
+        effects |= Effects::SETS_ANYTHING;
+    }
     let command = Command::Unknown(keyword.into());
     Facts {
-        statements: Box::new([Statement { command, effects: traces::UNKNOWN, settings: Box::default() }]),
+        statements: Box::new([Statement { command, effects, settings: Box::default() }]),
         verdict: Verdict::NotRead(NotRead::Unparsed),
         reads: Relations::any(),
         writes: Relations::any(),
         functions: Box::default(),
         mentioned: Box::default(),
         fingerprint,
-        effects: traces::UNKNOWN,
+        effects,
         canonical,
         noted: Noted::default(),
+        read: Tables::any(),
+        written: Tables::any(),
+        shown: u64::MAX,
     }
 }
 
@@ -309,6 +325,27 @@ fn verdict(judged: Vec<Result<Reads, NotRead>>) -> (Verdict, Relations) {
     }
 }
 
+/// Bits of the tables that a statement which is no proved read may show something of. Names that are no tables' show
+/// nothing; code whose doings the text does not show may show all.
+fn shown_by(part: &Part, effects: Effects, catalog: &Catalog) -> u64 {
+    let hidden = Effects::OPAQUE | Effects::DDL | Effects::MAYBE_DDL;
+    if effects.intersects(hidden) || !catalog.is_known() {
+        return u64::MAX;
+    }
+    let words = part.outline.words.iter().map(|word| &**word);
+    let tables: Vec<&str> =
+        words.filter(|word| catalog.relation(None, word) != RelationKnown::Unknown).collect();
+    let further = |table: &&str| catalog.reading_reaches_further(None, table);
+    if tables.iter().any(further) || catalog.mentions_readers(&part.outline) {
+        return u64::MAX;
+    }
+    let names = tables.into_iter().flat_map(|table| {
+        let with = catalog.read_with(None, table).map(|object| &*object.name);
+        std::iter::once(table).chain(with)
+    });
+    Tables::named(names).mask
+}
+
 /// What a text writes, as far as a read on a replica could see it.
 #[derive(Default)]
 struct Written {
@@ -319,7 +356,26 @@ struct Written {
 impl Written {
     fn add(&mut self, part: &Part, effects: Effects, catalog: &Catalog) {
         let hidden = Effects::OPAQUE | Effects::DDL | Effects::MAYBE_DDL;
-        self.any |= effects.intersects(hidden) || part.command == Command::CommitPrepared;
+        let changes_rows = matches!(
+            part.command,
+            Command::Insert
+                | Command::Update
+                | Command::Delete
+                | Command::Merge
+                | Command::Truncate
+                | Command::Copy(_)
+        );
+        // What the targets' triggers and defaults write is known from the catalog, below.
+        self.any |= match changes_rows {
+            true => {
+                part.outline.strange
+                    || traces::runs_hidden_code(&part.outline, catalog)
+                    || part.outline.keyword_calls.iter().any(|name| catalog.may_write(name))
+            }
+            false => effects.intersects(hidden) || part.command == Command::CommitPrepared,
+        };
+        // It follows every foreign key, with or without an action.
+        self.any |= part.command == Command::Truncate && part.outline.has("cascade");
         self.any |= traces::runs_expressions(&part.command)
             && part.outline.calls.iter().any(|call| may_write(call, catalog));
         for target in part.outline.targets.iter().chain(&part.copied) {

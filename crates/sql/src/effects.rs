@@ -59,7 +59,10 @@ impl Effects {
     /// PREPARE of a statement that sets nothing by calls that its text shows.
     pub const PREPARES_PLAIN: Effects = Effects(1 << 22);
 
-    const NAMES: [(Effects, &'static str); 23] = [
+    /// Code runs that may set a custom setting whose name no source shows.
+    pub const SETS_ANYTHING: Effects = Effects(1 << 23);
+
+    const NAMES: [(Effects, &'static str); 24] = [
         (Effects::SETTING, "setting"),
         (Effects::SETTING_OPAQUE, "setting-opaque"),
         (Effects::TEMP_OBJECT, "temp-object"),
@@ -83,6 +86,7 @@ impl Effects {
         (Effects::OTHER_STATE, "other-state"),
         (Effects::VACATES, "vacates"),
         (Effects::PREPARES_PLAIN, "prepares-plain"),
+        (Effects::SETS_ANYTHING, "sets-anything"),
     ];
 
     /// Whether all effects of `other` are in this set.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::catalog::Catalog;
 use crate::command::{Command, Name};
 use crate::effects::Effects;
+use crate::tables::Tables;
 
 /// Why a text is not proved to be a read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -62,6 +63,12 @@ pub struct Facts {
     pub canonical: Arc<[u8]>,
     /// What the rules in force say of it.
     pub noted: Noted,
+    /// What it reads, in numbers.
+    pub read: Tables,
+    /// What it writes, in numbers.
+    pub written: Tables,
+    /// What its answer may show: bits as in [`Tables::mask`].
+    pub shown: u64,
 }
 
 /// What a set of rules says of a text by its facts alone, worked out once for all texts that share them: a bit for each
@@ -232,11 +239,13 @@ impl Facts {
         let of_names: usize = names.into_iter().flatten().map(name).sum();
         let settings: usize =
             self.statements.iter().map(|s| s.settings.len() * size_of::<SettingCall>()).sum();
+        let numbers = (self.read.keys.len() + self.written.keys.len()) * size_of::<u32>();
         size_of::<Facts>()
             + self.canonical.len()
             + self.statements.len() * size_of::<Statement>()
             + settings
             + of_names
+            + numbers
     }
 }
 

@@ -27,14 +27,22 @@ pub(crate) fn may_write(call: &ObjectName, catalog: &Catalog) -> bool {
         (None, FunctionKnown::Unknown) => {
             schema.is_some_and(|schema| schema != "pg_catalog")
                 || builtin::function(&call.name) == builtin::Function::Unlisted
+                || writes_large_objects(&call.name)
         }
     }
+}
+
+/// Large objects are rows of a system table.
+fn writes_large_objects(builtin: &str) -> bool {
+    builtin == "lowrite"
+        || builtin.starts_with("lo_") && !matches!(builtin, "lo_get" | "lo_tell" | "lo_lseek")
 }
 
 /// What a statement reads if it is proved to be a read, or why it is not.
 pub(crate) fn judge(part: &Part, catalog: &Catalog) -> Result<Reads, NotRead> {
     let shape = part.shape.as_ref().map_err(Clone::clone)?;
-    let mut reads = Reads { any: asks_catalog(&part.outline), names: Vec::new() };
+    let any = asks_catalog(&part.outline) || catalog.mentions_readers(&part.outline);
+    let mut reads = Reads { any, names: Vec::new() };
     for relation in &shape.relations {
         reads.any |= self::relation(relation, shape, catalog, &mut reads.names)?;
     }
@@ -144,7 +152,7 @@ fn not_builtin(name: &str) -> bool {
     builtin::function(name) == builtin::Function::Unlisted
 }
 
-/// Notes a relation that is read. True if it is a table of the system catalogs.
+/// Notes a relation that is read. True if it is a table of the system catalogs, or may read what its name does not show.
 fn relation(
     name: &ObjectName,
     shape: &Shape,
@@ -156,7 +164,7 @@ fn relation(
         RelationKnown::Harmless => {
             names.push(name.clone());
             names.extend(catalog.read_with(schema, &name.name).cloned());
-            Ok(false)
+            Ok(catalog.reading_reaches_further(schema, &name.name))
         }
         RelationKnown::HarmlessSystem => Ok(true),
         RelationKnown::Unknown if schema.is_none() && shape.with.contains(&name.name) => Ok(false),

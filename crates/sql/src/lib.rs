@@ -26,6 +26,7 @@ mod outline;
 mod query;
 mod recent;
 mod settings;
+mod tables;
 mod traces;
 
 pub use analyzer::Analyzer;
@@ -34,3 +35,4 @@ pub use command::Command;
 pub use effects::Effects;
 pub use facts::{Facts, Marker, NotRead, Noted, Statement, Verdict};
 pub use scan::Around;
+pub use tables::{Tables, key};

@@ -2,7 +2,7 @@
 
 use crate::analyse::Part;
 use crate::builtin;
-use crate::catalog::{Catalog, FunctionKnown};
+use crate::catalog::{self, Body, Catalog, FunctionKnown};
 use crate::command::{Command, CopyDirection, Name, SetValue};
 use crate::effects::Effects;
 use crate::facts::{Argument, ObjectName};
@@ -16,11 +16,43 @@ pub(crate) const UNKNOWN: Effects = HIDDEN.union(Effects::SETTING_OPAQUE);
 
 /// The effects of one statement; `proved` if it is proved to be a read.
 pub(crate) fn effects(part: &Part, catalog: &Catalog, proved: bool) -> Effects {
+    let effects = shown(part, catalog, proved);
+    // What is made may run, and be gone, before the catalog is read again.
+    let runs = effects.contains(Effects::OPAQUE)
+        || matches!(&part.command, Command::Ddl(verb) if **verb == *"create");
+    if runs && sets_anything(part, catalog) {
+        return effects | Effects::SETS_ANYTHING;
+    }
+    effects
+}
+
+/// Whether what a statement runs may set a custom setting that no source names.
+fn sets_anything(part: &Part, catalog: &Catalog) -> bool {
+    let outline = &part.outline;
+    match &part.body {
+        Body::None => (),
+        Body::Unread => return true,
+        Body::Text(body) => return catalog.block_may_set_anything(body),
+    }
+    let in_doubt = outline.strange
+        || matches!(part.command, Command::Execute { .. } | Command::Unknown(_) | Command::Explain);
+    if in_doubt && catalog.has_code_that_sets_anything() {
+        return true;
+    }
+    outline.words.iter().any(|word| catalog::runs_text(word))
+        || catalog.may_set_anything(outline.words.iter().map(|word| &**word))
+}
+
+fn shown(part: &Part, catalog: &Catalog, proved: bool) -> Effects {
     let outline = &part.outline;
     let mut effects = of_command(&part.command, outline, catalog);
     let sets =
         || called(part, catalog).intersects(Effects::SETTING | Effects::SETTING_OPAQUE | Effects::SEED);
-    if matches!(part.command, Command::Prepare { .. }) && !outline.strange && !sets() {
+    if matches!(part.command, Command::Prepare { .. })
+        && !outline.strange
+        && !sets()
+        && !sets_anything(part, catalog)
+    {
         effects |= Effects::PREPARES_PLAIN;
     }
     // What is below looks at words without their places: an alias with a list of columns seems a call, and may bear the
@@ -218,7 +250,7 @@ fn of_call(call: &ObjectName, catalog: &Catalog) -> Effects {
 
 /// Code that runs without being called by name: operators, types, fields, views and policies, or anything at all when
 /// the catalog is not known.
-fn runs_hidden_code(outline: &Outline, catalog: &Catalog) -> bool {
+pub(crate) fn runs_hidden_code(outline: &Outline, catalog: &Catalog) -> bool {
     if catalog.tainted().is_some() || !catalog.is_known() && touches_relations(outline) {
         return true;
     }

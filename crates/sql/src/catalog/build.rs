@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::finish::is_named;
 use super::graph::{Graph, Node};
 use super::rows::{FunctionRow, Oid, Rows, TreeRow};
 use super::{Catalog, FunctionConfig, listed};
@@ -296,7 +297,17 @@ impl Builder<'_> {
             };
             let stateless = row.is_some_and(|row| Self::configured(&self.config.stateless, row));
             self.graph.bad_if(written, !plain && !stateless);
-            self.graph.bad_if(further, !plain);
+            let known = self.config.triggers.keys().any(|name| {
+                self.rows.relations.iter().any(|row| row.oid == trigger.relation && is_named(row, name))
+            });
+            self.graph.bad_if(further, !plain && !known);
+        }
+        for (table, targets) in &self.config.triggers {
+            for from in self.rows.relations.iter().filter(|row| is_named(row, table)) {
+                for to in self.rows.relations.iter().filter(|row| targets.iter().any(|t| is_named(row, t))) {
+                    self.graph.depends(Node::Further(from.oid), Node::Further(to.oid));
+                }
+            }
         }
     }
 

@@ -5,8 +5,9 @@ use std::hash::{BuildHasher, Hash, Hasher};
 
 use super::build::{Builder, FIRST_USER_OID, is_harmless};
 use super::graph::{Node, reach};
-use super::rows::{FunctionRow, Oid, Rows};
-use super::{Catalog, Function, FunctionConfig, Map, Relation, Set};
+use super::reach::Reach;
+use super::rows::{FunctionRow, Oid, RelationRow, Rows};
+use super::{Catalog, Function, FunctionConfig, Further, Map, Relation, Set};
 use crate::builtin;
 use crate::facts::ObjectName;
 
@@ -23,16 +24,32 @@ impl Builder<'_> {
             let harmless = |name: &String| name.split_once('.').is_some_and(|(s, n)| builtin::relation(s, n));
             !tree.system_relations.iter().all(harmless)
         });
-        relations.map(|row| Node::Read(row.oid)).chain(views.map(|tree| match &*tree.owner {
-            "domain" => Node::Type(tree.oid),
-            "arguments" | "body" => Node::Function(tree.oid),
-            _ => Node::Read(tree.oid),
-        }))
+        relations.map(|row| Node::Read(row.oid)).chain(views.map(|tree| owner(&tree.owner, tree.oid)))
+    }
+
+    /// What reads relations that its name does not show: functions with bodies in SQL, views of the system catalogs, and
+    /// all that runs or reads them.
+    fn readers(&self) -> Bad {
+        let functions = self.rows.functions.iter().filter(|row| !matches!(&*row.language, "c" | "internal"));
+        let views = self.rows.trees.iter().filter(|tree| !tree.system_relations.is_empty());
+        let functions = functions.map(|row| Node::Function(row.oid));
+        self.graph.dependents(functions.chain(views.map(|tree| owner(&tree.owner, tree.oid))))
     }
 
     pub(super) fn finish(self, version: u64) -> Catalog {
         let code = self.graph.closure([]);
         let bad = self.graph.closure(self.elsewhere());
+        let readers = self.readers();
+        let reading = |node: Node| readers.contains(&node);
+        let operators_that_read = self.rows.operators.iter().filter(|row| reading(Node::Operator(row.oid)));
+        let types_that_read = self.rows.types.iter().filter(|row| reading(Node::Type(row.oid)));
+        let members_that_read =
+            self.rows.functions.iter().filter(|row| row.takes_row && reading(Node::Function(row.oid)));
+        let further = Further {
+            operators: operators_that_read.map(|row| (&*row.symbol).into()).collect(),
+            types: types_that_read.map(|row| (&*row.name).into()).collect(),
+            members: members_that_read.map(|row| (&*row.name).into()).collect(),
+        };
         let functions = self.finished_functions(&bad);
         let untrusted = |row: &&FunctionRow| bad.contains(&Node::Function(row.oid));
         let members: Set = self
@@ -50,14 +67,17 @@ impl Builder<'_> {
             key: key(self.rows, self.config),
             known: true,
             config: self.config.clone(),
-            relations: self.finished_relations(&bad, &code),
+            relations: self.finished_relations(&bad, &code, &readers),
             functions,
             members,
             operators: operators.map(|row| (&*row.symbol).into()).collect(),
             types: types.map(|row| (&*row.name).into()).collect(),
             tainted: self.tainted(&bad).map(|why| why.into()),
             custom_settings: self.rows.custom_settings.iter().map(|name| (&**name).into()).collect(),
+            unnamed: Reach::new(self.rows, self.config),
             asks_sequences: self.rows.asks_sequences,
+            asynchronous: self.rows.asynchronous,
+            further,
         }
     }
 
@@ -73,7 +93,7 @@ impl Builder<'_> {
         found
     }
 
-    fn finished_relations(&self, bad: &Bad, code: &Bad) -> Map<Vec<Relation>> {
+    fn finished_relations(&self, bad: &Bad, code: &Bad, readers: &Bad) -> Map<Vec<Relation>> {
         let names: HashMap<Oid, ObjectName> = self
             .rows
             .relations
@@ -95,6 +115,13 @@ impl Builder<'_> {
                 reads.entry(edge.from).or_default().push(edge.to);
             }
         }
+        for (table, written) in &self.config.triggers {
+            for from in self.rows.relations.iter().filter(|row| is_named(row, table)) {
+                let named = |row: &&RelationRow| written.iter().any(|name| is_named(row, name));
+                let to = self.rows.relations.iter().filter(named).map(|row| row.oid);
+                writes.entry(from.oid).or_default().extend(to);
+            }
+        }
         let closure = |edges: &Edges, oid: Oid| -> Box<[ObjectName]> {
             let all = reach([oid], |oid| edges.get(&oid).into_iter().flatten().copied());
             all.iter().filter_map(|oid| names.get(oid).cloned()).collect()
@@ -106,6 +133,7 @@ impl Builder<'_> {
                 bad: bad.contains(&Node::Read(row.oid)),
                 code: code.contains(&Node::Read(row.oid)),
                 writing_code: code.contains(&Node::Written(row.oid)),
+                reads_further: readers.contains(&Node::Read(row.oid)),
                 reaches_further: code.contains(&Node::Further(row.oid)),
                 reads: closure(&reads, row.oid),
                 writes: closure(&writes, row.oid),
@@ -146,6 +174,23 @@ impl Builder<'_> {
             });
             casts.next().map(|row| &*row.function_name)
         })
+    }
+}
+
+/// What a stored expression belongs to.
+fn owner(kind: &str, oid: Oid) -> Node {
+    match kind {
+        "domain" => Node::Type(oid),
+        "arguments" | "body" => Node::Function(oid),
+        _ => Node::Read(oid),
+    }
+}
+
+/// Whether a name of the configuration, with or without a schema, is this relation's.
+pub(super) fn is_named(row: &RelationRow, name: &str) -> bool {
+    match name.split_once('.') {
+        Some((schema, name)) => row.schema == schema && row.name == name,
+        None => row.name == name,
     }
 }
 

@@ -50,9 +50,15 @@ impl Graph {
         &self,
         more: impl IntoIterator<Item = Node>,
     ) -> HashSet<Node, foldhash::fast::RandomState> {
-        reach(self.bad.iter().copied().chain(more), |node| {
-            self.dependents.get(&node).into_iter().flatten().copied()
-        })
+        self.dependents(self.bad.iter().copied().chain(more))
+    }
+
+    /// Some nodes, and all that depends on them.
+    pub(super) fn dependents(
+        &self,
+        of: impl IntoIterator<Item = Node>,
+    ) -> HashSet<Node, foldhash::fast::RandomState> {
+        reach(of, |node| self.dependents.get(&node).into_iter().flatten().copied())
     }
 }
 

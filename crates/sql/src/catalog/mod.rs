@@ -5,19 +5,23 @@
 //! search_path can fool it: a name is as bad as its worst bearer.
 
 mod build;
+mod dynamic;
 mod finish;
 mod graph;
+mod reach;
 mod rows;
 
 pub mod queries;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::builtin;
 use crate::command::Name;
 use crate::facts::ObjectName;
+use crate::outline::Outline;
 
+pub(crate) use dynamic::{Body, body, runs_text};
 pub use rows::*;
 
 type Map<V> = HashMap<Name, V, foldhash::fast::RandomState>;
@@ -32,6 +36,8 @@ pub struct FunctionConfig {
     pub write: Vec<String>,
     /// Leave no session state behind.
     pub stateless: Vec<String>,
+    /// What the triggers of a table write, by the table's name; those of a table that is not named may write all.
+    pub triggers: BTreeMap<String, Vec<String>>,
 }
 
 /// An immutable snapshot of one database's catalog.
@@ -52,7 +58,20 @@ pub struct Catalog {
     /// Why nothing at all is proved: code that no text names may run anywhere.
     tainted: Option<Arc<str>>,
     custom_settings: Box<[Box<str>]>,
+    /// What leads to code that may set any custom setting.
+    unnamed: reach::Reach,
     asks_sequences: bool,
+    asynchronous: bool,
+    further: Further,
+}
+
+/// What reads relations that no text names, besides views and called functions.
+#[derive(Debug, Default)]
+struct Further {
+    operators: HashSet<Box<str>, foldhash::fast::RandomState>,
+    types: Set,
+    /// Functions of rows.
+    members: Set,
 }
 
 #[derive(Debug)]
@@ -64,6 +83,8 @@ struct Relation {
     code: bool,
     /// Code that is not known to leave no session state runs when it is written.
     writing_code: bool,
+    /// Reading it may read relations that `reads` does not name: functions, the system catalogs.
+    reads_further: bool,
     /// Writing it may write relations that `writes` does not name: triggers, rules, functions.
     reaches_further: bool,
     /// It and what is read with it.
@@ -118,7 +139,10 @@ impl Catalog {
             types: Set::default(),
             tainted: None,
             custom_settings: Box::default(),
+            unnamed: reach::Reach::default(),
             asks_sequences: false,
+            asynchronous: false,
+            further: Further::default(),
         }
     }
 
@@ -127,15 +151,39 @@ impl Catalog {
         build::build(rows, functions, version)
     }
 
-    /// Custom settings that functions of this database may set; `*` among them stands for names that their sources do
-    /// not show.
+    /// Custom settings that functions of this database may set, as far as their sources name them.
     pub fn custom_settings(&self) -> &[Box<str>] {
         &self.custom_settings
+    }
+
+    /// Whether a statement with these words may run code that sets a custom setting whose name no source shows.
+    pub fn may_set_anything<'w>(&self, words: impl Iterator<Item = &'w str>) -> bool {
+        self.unnamed.has(words)
+    }
+
+    /// Whether a DO block with this body may.
+    pub fn block_may_set_anything(&self, body: &str) -> bool {
+        self.unnamed.has_block(body)
+    }
+
+    /// Another number for other such code, or for other names that lead to it.
+    pub fn hidden_code(&self) -> u64 {
+        self.unnamed.key()
+    }
+
+    /// Whether there is such code at all.
+    pub fn has_code_that_sets_anything(&self) -> bool {
+        !self.unnamed.is_empty()
     }
 
     /// Whether code that the database keeps asks for `currval` or `lastval`.
     pub fn asks_sequences(&self) -> bool {
         self.asks_sequences
+    }
+
+    /// Whether a role, a database or a function may turn `synchronous_commit` off.
+    pub fn is_asynchronous(&self) -> bool {
+        self.asynchronous
     }
 
     /// The version that [`Catalog::build`] was given.
@@ -205,6 +253,11 @@ impl Catalog {
             || self.functions(schema, name).map(|f| f.stateless).reduce(|a, b| a && b).unwrap_or(false)
     }
 
+    /// Whether a user's function of this name is not trusted.
+    pub(crate) fn may_write(&self, name: &str) -> bool {
+        self.function(None, name) == FunctionKnown::Untrusted
+    }
+
     /// Whether the configuration says that a function is trusted, or that it is not.
     pub fn configured(&self, schema: Option<&str>, name: &str) -> Option<bool> {
         let entry = |entry: &str| entry.rsplit('.').next() == Some(name);
@@ -251,6 +304,19 @@ impl Catalog {
     /// Whether writing a relation may write others than [`Catalog::written_with`] names. True for an unknown relation.
     pub fn writing_reaches_further(&self, schema: Option<&str>, name: &str) -> bool {
         self.relations(schema, name).map(|r| r.reaches_further).reduce(|a, b| a || b).unwrap_or(true)
+    }
+
+    /// Whether reading a relation may read others than [`Catalog::read_with`] names.
+    pub fn reading_reaches_further(&self, schema: Option<&str>, name: &str) -> bool {
+        self.relations(schema, name).any(|r| r.reads_further)
+    }
+
+    /// Whether operators, types or fields that a text mentions may read relations that it does not name.
+    pub(crate) fn mentions_readers(&self, outline: &Outline) -> bool {
+        let Further { operators, types, members } = &self.further;
+        !operators.is_empty() && outline.operators.iter().any(|symbol| operators.contains(symbol))
+            || !types.is_empty() && outline.words.iter().any(|word| types.contains(word))
+            || !members.is_empty() && outline.members.iter().any(|member| members.contains(member))
     }
 
     /// What reading a relation reads: it, a view's and a policy's relations, children and partitions.

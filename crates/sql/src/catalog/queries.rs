@@ -10,7 +10,7 @@ select p.oid::int8, n.nspname::text, p.proname::text, p.prokind::text, l.lanname
        exists (select from pg_catalog.pg_depend d
                where d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.objid = p.oid and d.deptype = 'e'
                and d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass),
-       case when l.lanname = 'sql' or g.tgfoid is not null then p.prosrc end,
+       case when l.lanname not in ('c', 'internal') then p.prosrc end,
        array(select distinct coalesce(nullif(case when t.typcategory = 'A' then t.typelem end, 0), t.oid)::int8
              from pg_catalog.pg_type t
              where t.oid >= 16384
@@ -20,7 +20,6 @@ select p.oid::int8, n.nspname::text, p.proname::text, p.prokind::text, l.lanname
 from pg_catalog.pg_proc p
 join pg_catalog.pg_namespace n on n.oid = p.pronamespace
 join pg_catalog.pg_language l on l.oid = p.prolang
-left join (select distinct tgfoid from pg_catalog.pg_trigger where not tgisinternal) g on g.tgfoid = p.oid
 where p.oid >= 16384 and n.nspname !~ '^pg_temp_'
 order by p.oid";
 
@@ -200,8 +199,8 @@ from pg_catalog.pg_constraint k
 where k.contype = 'f' and (k.confdeltype in ('c', 'n', 'd') or k.confupdtype in ('c', 'n', 'd'))
 order by 1, 2, 3";
 
-/// One name a custom setting that a function's source mentions, so that a session's state can be asked for it; `*` when a
-/// function sets what its source does not name.
+/// One name a custom setting that a function's source mentions, or that is set while it runs, so that a session's state can
+/// be asked for it. What sources do not name is `reach`'s.
 ///
 /// `pg_settings` does not list custom settings. A quoted name with a dot in a function that calls `set_config` is taken
 /// for one, as is the name in a SET; too many do no harm.
@@ -216,8 +215,8 @@ union
 select distinct m[1] from source,
   pg_catalog.regexp_matches(source.text, '\mset\s+(?:session\s+|local\s+)?([a-z_][a-z0-9_$]*\.[a-z0-9_$.]+)', 'g') m
 union
-select '*' from source
-where source.text ~ 'set_config\s*\(\s*[^''\s]' or (source.text ~ '\mexecute\M' and source.text ~ '\mset(_config)?\M')
+select pg_catalog.lower(pg_catalog.split_part(c, '=', 1)) from pg_catalog.pg_proc p, pg_catalog.unnest(p.proconfig) c
+where p.oid >= 16384 and pg_catalog.split_part(c, '=', 1) like '%.%'
 order by 1";
 
 /// Whether code that the database keeps (functions, defaults, checks, views, rules, policies) asks for `currval` or
@@ -229,3 +228,15 @@ select exists (select from pg_catalog.pg_proc p join pg_catalog.pg_language l on
     or exists (select from pg_catalog.pg_constraint where conbin::text ~ ':funcid (1575|2559) ')
     or exists (select from pg_catalog.pg_rewrite where oid >= 16384 and ev_action::text ~ ':funcid (1575|2559) ')
     or exists (select from pg_catalog.pg_policy where concat(polqual, polwithcheck) ~ ':funcid (1575|2559) ')";
+
+/// Whether a commit may be asynchronous though neither the server's own setting nor the session's text says so: a role or
+/// a database has `synchronous_commit` off, or a function sets it. What is set for this very role hides the server's own.
+pub const ASYNCHRONOUS: &str = r"
+select exists (select from pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) c
+               where c like 'synchronous_commit=%'
+               and (c not in ('synchronous_commit=on', 'synchronous_commit=local', 'synchronous_commit=remote_write',
+                              'synchronous_commit=remote_apply')
+                    or s.setrole = (select r.oid from pg_catalog.pg_roles r where r.rolname = current_user)))
+    or exists (select from pg_catalog.pg_proc p
+               where p.oid >= 16384
+               and (p.prosrc ~* 'synchronous_commit' or p.proconfig::text ~* 'synchronous_commit'))";

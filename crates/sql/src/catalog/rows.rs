@@ -32,6 +32,8 @@ pub struct Rows {
     pub custom_settings: Vec<String>,
     /// From [`super::queries::ASKS_SEQUENCES`].
     pub asks_sequences: bool,
+    /// From [`super::queries::ASYNCHRONOUS`].
+    pub asynchronous: bool,
 }
 
 /// A function, aggregate, window function or procedure of a user or an extension.
@@ -51,7 +53,7 @@ pub struct FunctionRow {
     pub volatility: String,
     /// Whether it belongs to an extension.
     pub extension: bool,
-    /// `pg_proc.prosrc`, for language `sql` and for trigger functions.
+    /// `pg_proc.prosrc`, but for languages whose functions are compiled.
     pub source: Option<String>,
     /// The types of its arguments and its result, users' types only, an array as its element type.
     pub types: Vec<Oid>,

@@ -202,6 +202,7 @@ pub fn rows() -> Rows {
 
 pub fn config() -> FunctionConfig {
     FunctionConfig {
+        triggers: std::collections::BTreeMap::new(),
         read_only: vec!["f_trusted".into()],
         write: vec!["f_denied".into()],
         stateless: vec!["f_stateless".into(), "proc_stateless".into()],
