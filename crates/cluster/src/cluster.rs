@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use pgsplit_route::{NodeId, NodeState, Role, View};
+use pgsplit_route::{Balance, Need, NodeId, NodeState, Role, Sample, View};
 use pgsplit_sql::catalog::FunctionConfig;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -22,10 +22,12 @@ use crate::event::Event;
 use crate::judge::Judge;
 use crate::metrics::Metrics;
 use crate::node;
+use crate::positions::{Position, Positions, Question};
 use crate::probe::Answer;
 use crate::settings::Settings;
 use crate::standing::Standings;
 use crate::state_file::StateFile;
+use crate::topology;
 use crate::verifier::{Lookup, Verifiers};
 
 /// The control plane of one configuration. Clones are handles of the same one.
@@ -42,7 +44,7 @@ pub struct Cluster {
 /// Where writes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Primary {
-    /// The node, if one is known and reached.
+    /// The node, if one is known and answers.
     pub node: Option<NodeId>,
     /// As in [`View::generation`].
     pub generation: u64,
@@ -58,11 +60,14 @@ pub(crate) struct Shared {
     pub(crate) view: Arc<ArcSwap<View>>,
     pub(crate) cancel: CancellationToken,
     pub(crate) tasks: TaskTracker,
+    pub(crate) positions: Positions,
     runtime: Handle,
     judge: Mutex<Judge>,
     hints: Vec<Hints>,
     primary: watch::Sender<Primary>,
     ready: watch::Sender<bool>,
+    /// Counts events that end somebody's patience.
+    alarms: watch::Sender<u64>,
     state_file: Arc<StateFile>,
 }
 
@@ -76,13 +81,17 @@ struct Hints {
     database: AtomicUsize,
 }
 
+/// Time between two probes while there is no primary.
+const WITHOUT_PRIMARY: Duration = Duration::from_millis(100);
+
 impl Cluster {
     /// Starts probing all nodes at once. Must be called within a tokio runtime. The state file, if any, is where the
     /// highest timeline is remembered; it is read here, on the calling thread.
     #[must_use]
     pub fn start(settings: Settings, state_file: Option<PathBuf>) -> Self {
         let state_file = StateFile::load(state_file);
-        let judge = Judge::new(&settings, state_file.remembered());
+        let positions = Positions::new(settings.nodes.len());
+        let judge = Judge::new(&settings, state_file.remembered(), &positions);
         let shared = Arc::new(Shared {
             connector: Connector::new(&settings),
             metrics: Arc::new(Metrics::new(settings.nodes.len())),
@@ -91,15 +100,20 @@ impl Cluster {
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
             functions: ArcSwap::new(Arc::clone(&settings.functions)),
+            positions,
             hints: settings.nodes.iter().map(|_| Hints::default()).collect(),
             judge: Mutex::new(judge),
             primary: watch::Sender::new(Primary::default()),
             ready: watch::Sender::new(false),
+            alarms: watch::Sender::new(0),
             state_file: Arc::new(state_file),
             settings,
         });
         for id in (0..).map(NodeId).take(shared.settings.nodes.len()) {
             shared.spawn(node::watch(Arc::clone(&shared), id));
+        }
+        for url in shared.settings.patroni.clone() {
+            shared.spawn(topology::watch(Arc::clone(&shared), url));
         }
         let verifiers = Arc::new(Verifiers::new(Arc::clone(&shared)));
         let standings = Arc::new(Standings::new(Arc::clone(&verifiers)));
@@ -139,6 +153,30 @@ impl Cluster {
         self.shared.primary.subscribe()
     }
 
+    /// Counts what ends the patience of those who wait for a node's answer: it lets a probe wait, is down, or is the
+    /// primary no more.
+    #[must_use]
+    pub fn alarms(&self) -> watch::Receiver<u64> {
+        self.shared.alarms.subscribe()
+    }
+
+    /// Waits until `holds`, while the nodes are asked how far they are: the primary until there is a sample that covers
+    /// `need`, the replicas until they have reached it. With `confirm`, a node is asked again after this ticket at least.
+    pub async fn wait_positions(
+        &self,
+        need: Need,
+        confirm: Option<(NodeId, u64)>,
+        holds: &(dyn Fn() -> bool + Sync),
+    ) {
+        self.shared.positions.wait(need, confirm, holds).await;
+    }
+
+    /// The primary's newest position, if it was asked for in this epoch or later.
+    #[must_use]
+    pub fn sampled(&self, epoch: u64) -> Option<Sample> {
+        self.shared.positions.sampled(epoch)
+    }
+
     /// Asks the node now, because something hints at a change. Hints that come together cause one probe.
     pub fn kick(&self, node: NodeId) {
         self.shared.kick(node);
@@ -166,6 +204,11 @@ impl Cluster {
     pub fn set_max_lag(&self, max_lag: Duration) {
         let interval = self.shared.settings.interval;
         self.shared.judged(|judge| judge.set_max_lag(max_lag, interval));
+    }
+
+    /// Reads are shared out like this from now on.
+    pub fn set_balance(&self, balance: Balance, slow_start: Duration) {
+        self.shared.judged(|judge| judge.set_balance(balance, slow_start));
     }
 
     /// Trusts and distrusts other functions from now on: every catalog is read again.
@@ -232,6 +275,11 @@ impl Shared {
         }
     }
 
+    /// Asks all nodes now.
+    pub(crate) fn kick_all(&self) {
+        self.hints.iter().for_each(|hints| hints.kick.notify_one());
+    }
+
     pub(crate) async fn kicked(&self, node: NodeId) {
         match self.hints.get(node.index()) {
             Some(hints) => hints.kick.notified().await,
@@ -257,8 +305,36 @@ impl Shared {
         }
     }
 
+    /// A question about its position is about to be sent to a node.
+    pub(crate) fn ask(&self, node: NodeId) -> Question {
+        let primary = *self.primary.borrow();
+        self.positions.ask(node, primary.node == Some(node), primary.generation)
+    }
+
+    /// It was answered.
+    pub(crate) fn positioned(&self, node: NodeId, question: Question, position: Position) {
+        self.positions.answer(node, question, position);
+    }
+
+    /// Waits until somebody wants to know how far the node is.
+    pub(crate) async fn demanded(&self, node: NodeId, burst: &mut u32) {
+        let is_primary = self.primary.borrow().node == Some(node);
+        self.positions.demanded(node, is_primary, burst).await;
+    }
+
     pub(crate) fn primary(&self) -> watch::Receiver<Primary> {
         self.primary.subscribe()
+    }
+
+    /// Time between two probes; while writes have nowhere to go their new place is looked for more often.
+    pub(crate) fn interval(&self) -> Duration {
+        let settled = !*self.ready.borrow() || self.primary.borrow().node.is_some();
+        if settled { self.settings.interval } else { self.settings.interval.min(WITHOUT_PRIMARY) }
+    }
+
+    /// How long a node takes to answer a short question.
+    pub(crate) fn paced(&self, node: NodeId, pace: Duration) {
+        self.positions.progress(node).set_pace(pace);
     }
 
     /// A probe has ended.
@@ -271,7 +347,7 @@ impl Shared {
         });
         self.judged(|judge| match outcome {
             Ok(answer) => judge.answered(node, answer, resolved, std::time::Instant::now()),
-            Err(_) => judge.failed(node),
+            Err(error) => judge.failed(node, matches!(error, Error::Timeout(_))),
         });
     }
 
@@ -280,19 +356,25 @@ impl Shared {
         let mut judge = self.judge.lock().unwrap_or_else(PoisonError::into_inner);
         let events = change(&mut judge);
         let view = judge.view();
-        let primary = Primary { node: view.primary, generation: view.generation };
+        let primary = Primary { node: view.writable(), generation: view.generation };
+        if self.primary.borrow().generation != view.generation {
+            self.positions.forget(view.generation);
+        }
         // Within the lock, so that an older view cannot replace a newer one.
         self.view.store(Arc::new(view));
         let moved = self.primary.send_if_modified(|last| std::mem::replace(last, primary) != primary);
         let ready = judge.is_ready();
         drop(judge);
         self.ready.send_if_modified(|last| std::mem::replace(last, ready) != ready);
+        if events.iter().any(Event::is_alarming) {
+            self.alarms.send_modify(|count| *count += 1);
+        }
         for event in events {
             self.tell(event);
         }
         if moved {
             // Whoever takes over, or follows, is found sooner.
-            self.hints.iter().for_each(|hints| hints.kick.notify_one());
+            self.kick_all();
         }
     }
 
@@ -305,6 +387,9 @@ impl Shared {
                     (_, NodeState::Up) => tracing::info!(target: "cluster", node = name(node), "up"),
                     _ => tracing::warn!(target: "cluster", node = name(node), "down"),
                 }
+            }
+            Event::Silent { node } => {
+                tracing::warn!(target: "cluster", node = name(node), "no answer to a probe in time");
             }
             Event::Role { node, from, to, why } => {
                 self.metrics.with(node, |metrics| metrics.role_changes.add_one());

@@ -34,6 +34,8 @@ impl Rejection {
 pub(crate) enum Event {
     /// A node is reached again, or no longer.
     State { node: NodeId, from: NodeState, to: NodeState },
+    /// A node has let a probe's deadline pass.
+    Silent { node: NodeId },
     /// A node is something else than before.
     Role { node: NodeId, from: Role, to: Role, why: Option<Rejection> },
     /// Writes go elsewhere, or nowhere.
@@ -44,4 +46,15 @@ pub(crate) enum Event {
     Timeline(Remembered),
     /// The login lacks `pg_monitor`.
     NotMonitor { node: NodeId },
+}
+
+impl Event {
+    /// Whether those who wait for a node's answer should look whether they still may.
+    pub(crate) fn is_alarming(&self) -> bool {
+        match self {
+            Self::Silent { .. } | Self::Primary { .. } => true,
+            Self::State { to, .. } => *to == NodeState::Down,
+            _ => false,
+        }
+    }
 }

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
-use pgsplit_route::{Lsn, Node, NodeId, NodeState, Role, View};
+use pgsplit_route::{Balance, Lsn, Marks, Node, NodeId, NodeState, Progress, Role, View};
 
 use crate::event::{Event, Rejection};
 use crate::history::{Behind, History};
+use crate::positions::Positions;
 use crate::probe::Answer;
 use crate::settings::{AllowedRole, NodeSettings, Settings};
 use crate::state_file::Remembered;
@@ -20,8 +21,13 @@ use crate::state_file::Remembered;
 /// All that is known of the nodes.
 pub(crate) struct Judge {
     nodes: Vec<Known>,
+    marks: Arc<Marks>,
     eject_after: u32,
     max_lag: Duration,
+    slow_start: Duration,
+    balance: Balance,
+    /// The time of the last answer: the judge has no clock of its own.
+    now: Option<Instant>,
     system: Option<u64>,
     highest: u32,
     history: History,
@@ -48,6 +54,7 @@ struct Known {
     weight: u32,
     allowed: AllowedRole,
     outstanding: Arc<AtomicU32>,
+    progress: Arc<Progress>,
     resolved: Arc<[SocketAddr]>,
     asked: bool,
     answer: Option<Answer>,
@@ -55,6 +62,9 @@ struct Known {
     /// The timeline that it last wrote or streamed since its postmaster started.
     timeline: Option<u32>,
     failures: u32,
+    silent: bool,
+    /// Since when it is back, while it does not get its full share yet.
+    back: Option<Instant>,
     state: NodeState,
     role: Role,
 }
@@ -67,11 +77,25 @@ impl Judge {
         Vec::new()
     }
 
-    pub(crate) fn new(settings: &Settings, remembered: Option<Remembered>) -> Self {
+    /// Reads are shared out like this from now on.
+    pub(crate) fn set_balance(&mut self, balance: Balance, slow_start: Duration) -> Vec<Event> {
+        (self.balance, self.slow_start) = (balance, slow_start);
+        Vec::new()
+    }
+
+    pub(crate) fn new(settings: &Settings, remembered: Option<Remembered>, positions: &Positions) -> Self {
         Self {
-            nodes: (0..).map(NodeId).zip(&settings.nodes).map(|(id, node)| Known::new(id, node)).collect(),
+            nodes: (0..)
+                .map(NodeId)
+                .zip(&settings.nodes)
+                .map(|(id, node)| Known::new(id, node, positions.progress(id)))
+                .collect(),
+            marks: Arc::clone(&positions.marks),
             eject_after: settings.eject_after.max(1),
             max_lag: settings.max_lag,
+            slow_start: settings.slow_start,
+            balance: settings.balance.clone(),
+            now: None,
             system: remembered.map(|remembered| remembered.system),
             highest: remembered.map_or(0, |remembered| remembered.timeline),
             history: History::new(settings.max_lag, settings.interval),
@@ -104,15 +128,24 @@ impl Judge {
         node.resolved = resolved;
         node.asked = true;
         node.failures = 0;
+        node.silent = false;
+        if node.state == NodeState::Down {
+            node.back = Some(now);
+        }
         node.enter(NodeState::Up, &mut events);
+        self.now = Some(now);
         self.evaluate(&mut events);
         events
     }
 
-    /// A probe failed.
-    pub(crate) fn failed(&mut self, id: NodeId) -> Vec<Event> {
+    /// A probe failed; `silent`: there was no answer at all.
+    pub(crate) fn failed(&mut self, id: NodeId, silent: bool) -> Vec<Event> {
         let mut events = Vec::new();
         let Some(node) = self.nodes.get_mut(id.index()) else { return events };
+        if silent && !node.silent && node.state == NodeState::Up {
+            events.push(Event::Silent { node: id });
+        }
+        node.silent |= silent;
         node.asked = true;
         node.failures = node.failures.saturating_add(1);
         if node.failures >= self.eject_after || node.state == NodeState::Unknown {
@@ -229,6 +262,8 @@ impl Judge {
             nodes: self.nodes.iter().map(|node| self.show(node)).collect(),
             primary: self.primary,
             generation: self.generation,
+            marks: Arc::clone(&self.marks),
+            balance: self.balance.clone(),
         }
     }
 
@@ -244,6 +279,8 @@ impl Judge {
             weight: node.weight,
             role: node.role,
             state: node.state,
+            silent: node.silent,
+            share: self.share(node),
             position: answer.and_then(|answer| answer.position).unwrap_or_default(),
             lag_bytes,
             lag,
@@ -251,7 +288,19 @@ impl Judge {
             version: answer.map_or(0, |answer| answer.version),
             connection_limit: answer.map_or(0, |answer| answer.connection_limit),
             outstanding: Arc::clone(&node.outstanding),
+            progress: Arc::clone(&node.progress),
         }
+    }
+
+    /// What a node is given of its weight: the more, the longer it is back, and something from the start.
+    fn share(&self, node: &Known) -> u32 {
+        let (Some(back), Some(now)) = (node.back, self.now) else { return Node::WHOLE };
+        let since = now.saturating_duration_since(back);
+        if since >= self.slow_start {
+            return Node::WHOLE;
+        }
+        let part = since.as_millis() * u128::from(Node::WHOLE) / self.slow_start.as_millis().max(1);
+        u32::try_from(part).unwrap_or(Node::WHOLE).clamp(Node::WHOLE / 10, Node::WHOLE)
     }
 
     fn lag(&self, node: &Known) -> (u64, Duration) {
@@ -275,7 +324,7 @@ impl Judge {
 const CLAIM: (Role, Option<Rejection>) = (Role::Primary, None);
 
 impl Known {
-    fn new(id: NodeId, settings: &NodeSettings) -> Self {
+    fn new(id: NodeId, settings: &NodeSettings, progress: Arc<Progress>) -> Self {
         Self {
             id,
             name: Arc::clone(&settings.name),
@@ -284,12 +333,15 @@ impl Known {
             weight: settings.weight,
             allowed: settings.role,
             outstanding: Arc::default(),
+            progress,
             resolved: Arc::new([]),
             asked: false,
             answer: None,
             answered: None,
             timeline: None,
             failures: 0,
+            silent: false,
+            back: None,
             state: NodeState::Unknown,
             role: Role::Unknown,
         }

@@ -15,12 +15,15 @@ mod history;
 mod judge;
 mod metrics;
 mod node;
+mod pace;
+mod positions;
 mod probe;
 mod settings;
 mod sql;
 mod standing;
 mod state_file;
 mod tls;
+mod topology;
 mod verifier;
 
 pub use catalog::CatalogHandle;

@@ -12,6 +12,7 @@ use tokio_postgres::error::SqlState;
 use crate::cluster::Shared;
 use crate::connect::resolve;
 use crate::error::Error;
+use crate::pace::Pace;
 use crate::probe::{Answer, Prober};
 use crate::settings::NodeSettings;
 
@@ -25,7 +26,7 @@ pub(crate) const DATABASES: [&str; 2] = ["postgres", "template1"];
 /// Probes until cancelled.
 pub(crate) async fn watch(shared: Arc<Shared>, id: NodeId) {
     let Some(settings) = shared.settings.nodes.get(id.index()) else { return };
-    let mut link = Link { id, prober: None, addresses: Arc::new([]) };
+    let mut link = Link { id, prober: None, addresses: Arc::new([]), pace: Pace::default() };
     let mut complaint = None;
     loop {
         let begun = Instant::now();
@@ -35,11 +36,8 @@ pub(crate) async fn watch(shared: Arc<Shared>, id: NodeId) {
         let refused = outcome.as_ref().is_err_and(Error::is_refusal);
         complain(&settings.name, &outcome, &mut complaint);
         shared.probed(id, outcome, Arc::clone(&link.addresses));
-        let pause = if refused { AFTER_REFUSAL } else { shared.settings.interval };
-        tokio::select! {
-            () = sleep_until(begun + pause) => {}
-            () = shared.kicked(id) => sleep_until(begun + SHORTEST_GAP).await,
-        }
+        let pause = if refused { AFTER_REFUSAL } else { shared.interval() };
+        link.sample_until(&shared, begun, begun + pause).await;
     }
 }
 
@@ -59,6 +57,7 @@ struct Link {
     id: NodeId,
     prober: Option<Prober>,
     addresses: Arc<[SocketAddr]>,
+    pace: Pace,
 }
 
 impl Link {
@@ -76,6 +75,48 @@ impl Link {
         let answer = prober.ask().await?;
         self.prober = Some(prober);
         Ok(answer)
+    }
+
+    /// Takes a sample, the heartbeat, and then one whenever it is wanted, until the next probe is due.
+    async fn sample_until(&mut self, shared: &Shared, begun: Instant, due: Instant) {
+        let mut burst = 0;
+        loop {
+            let limit = shared.settings.timeout;
+            let sampled = timeout(limit, self.sample(shared)).await;
+            if sampled.is_err() {
+                // As good as a probe that was not answered.
+                shared.probed(self.id, Err(Error::Timeout(limit)), Arc::clone(&self.addresses));
+            }
+            if self.prober.is_none() || sampled.is_err() {
+                // Nothing is known of the node until a probe was answered.
+                self.prober = None;
+                tokio::select! {
+                    () = sleep_until(due) => {}
+                    () = shared.kicked(self.id) => sleep_until(begun + SHORTEST_GAP).await,
+                }
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = sleep_until(due) => return,
+                () = shared.kicked(self.id) => return sleep_until(begun + SHORTEST_GAP).await,
+                () = shared.demanded(self.id, &mut burst) => {}
+            }
+        }
+    }
+
+    /// Asks how far the node is. A failure drops the connection.
+    async fn sample(&mut self, shared: &Shared) {
+        let Some(prober) = self.prober.take() else { return };
+        let (question, began) = (shared.ask(self.id), std::time::Instant::now());
+        if let Ok(position) = prober.sample().await {
+            let now = std::time::Instant::now();
+            shared.positioned(self.id, question, position);
+            shared.paced(self.id, self.pace.add(now.saturating_duration_since(began), now));
+            self.prober = Some(prober);
+        } else {
+            shared.kick(self.id);
+        }
     }
 
     async fn open(&mut self, shared: &Shared, node: &NodeSettings) -> Result<Prober, Error> {
@@ -97,6 +138,7 @@ impl Link {
             let others = self.addresses.iter().copied().filter(|other| *other != address);
             self.addresses = std::iter::once(address).chain(others).collect();
         }
+        shared.positions.reborn(self.id);
         Prober::new(control).await
     }
 

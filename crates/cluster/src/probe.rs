@@ -11,6 +11,7 @@ use tokio_postgres::{Row, Statement};
 
 use crate::connect::Control;
 use crate::error::Error;
+use crate::positions::Position;
 
 /// A primary's timeline stands in the name of its current WAL file; a replica's is what its receiver streams. The
 /// control file's timelines are older or equal, as they change with the next restart point, but survive the receiver.
@@ -29,6 +30,13 @@ SELECT r.recovering,
        current_setting('max_connections')::int4 - current_setting('superuser_reserved_connections')::int4
            - coalesce(nullif(current_setting('reserved_connections', true), '')::int4, 0),
        pg_has_role(current_user, 'pg_read_all_stats', 'usage')
+  FROM (SELECT pg_is_in_recovery() AS recovering OFFSET 0) r";
+
+/// The short question: only how far.
+const SAMPLE: &str = "
+SELECT CASE WHEN r.recovering THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END,
+       CASE WHEN r.recovering THEN NULL ELSE pg_current_wal_insert_lsn() END,
+       current_setting('synchronous_commit') = 'off'
   FROM (SELECT pg_is_in_recovery() AS recovering OFFSET 0) r";
 
 /// What a node answered.
@@ -60,18 +68,35 @@ pub(crate) struct Answer {
 pub(crate) struct Prober {
     control: Control,
     question: Statement,
+    sample: Statement,
 }
 
 impl Prober {
     pub(crate) async fn new(control: Control) -> Result<Self, Error> {
         let question = control.prepare(QUERY).await?;
-        Ok(Self { control, question })
+        let sample = control.prepare(SAMPLE).await?;
+        Ok(Self { control, question, sample })
     }
 
     /// Asks. The caller sets the deadline and drops the prober after a failure.
     pub(crate) async fn ask(&self) -> Result<Answer, Error> {
         let row = self.control.query_one(&self.question, &[]).await?;
         answer(&row)
+    }
+
+    /// Asks how far the node is. The same holds for the caller.
+    pub(crate) async fn sample(&self) -> Result<Position, Error> {
+        let row = self.control.query_one(&self.sample, &[]).await?;
+        let lsn = |index| -> Result<Option<Lsn>, Error> {
+            Ok(row.try_get::<_, Option<PgLsn>>(index)?.map(|lsn| Lsn(lsn.into())))
+        };
+        Ok(match (lsn(0)?, lsn(1)?) {
+            (Some(flushed), Some(inserted)) => {
+                Position::Primary { flushed, inserted, asynchronous: row.try_get(2)? }
+            }
+            (Some(replayed), None) => Position::Standby { replayed },
+            (None, _) => Position::Nothing,
+        })
     }
 }
 

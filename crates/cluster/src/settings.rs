@@ -6,7 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pgsplit_config::{Config, NodeRole};
+use pgsplit_config::{BalancePolicy, Config, NodeRole};
+use pgsplit_route::{Balance, Policy};
 use pgsplit_sql::catalog::FunctionConfig;
 
 /// The whole of the control plane's settings. Immutable; a reload starts a new [`crate::Cluster`].
@@ -26,6 +27,12 @@ pub struct Settings {
     pub eject_after: u32,
     /// A replica further behind takes no reads.
     pub max_lag: Duration,
+    /// Time over which a node that comes back gets its full share.
+    pub slow_start: Duration,
+    /// How reads are shared out among replicas.
+    pub balance: Balance,
+    /// Addresses of Patroni's REST interface, whose answers are hints.
+    pub patroni: Vec<String>,
     /// Time between two looks for catalog changes that did not come through this proxy.
     pub catalog_interval: Duration,
     /// Deadline of one read of a catalog.
@@ -153,10 +160,14 @@ impl Settings {
             timeout: config.health.timeout,
             eject_after: config.health.eject_after,
             max_lag: config.consistency.max_lag,
+            slow_start: config.health.slow_start,
+            balance: balance(config),
+            patroni: config.topology.patroni.clone(),
             functions: Arc::new(FunctionConfig {
                 read_only: routing.functions_read_only.clone(),
                 write: routing.functions_write.clone(),
                 stateless: routing.functions_stateless.clone(),
+                triggers: routing.triggers.clone(),
             }),
             tls,
             ..Self::new(config.nodes.iter().map(NodeSettings::from).collect(), login)
@@ -174,6 +185,9 @@ impl Settings {
             timeout: Duration::from_secs(1),
             eject_after: 3,
             max_lag: Duration::from_secs(10),
+            slow_start: Duration::from_secs(30),
+            balance: Balance::default(),
+            patroni: Vec::new(),
             catalog_interval: Duration::from_secs(2),
             catalog_timeout: Duration::from_secs(30),
             catalog_idle: Duration::from_secs(600),
@@ -182,6 +196,18 @@ impl Settings {
             functions: Arc::default(),
             tls: ServerTls::Disable,
         }
+    }
+}
+
+/// How a configuration wants reads to be shared out.
+fn balance(config: &Config) -> Balance {
+    Balance {
+        policy: match config.balance.policy {
+            BalancePolicy::LeastOutstanding => Policy::LeastOutstanding,
+            BalancePolicy::Latency => Policy::Latency,
+            BalancePolicy::RoundRobin => Policy::RoundRobin,
+        },
+        zone: config.balance.zone.as_deref().unwrap_or_default().into(),
     }
 }
 
@@ -206,6 +232,9 @@ mod tests {
             password = "p"
             [consistency]
             max_lag = "3s"
+            [balance]
+            policy = "round-robin"
+            zone = "a"
             [health]
             interval = "250ms"
             [routing]
@@ -228,6 +257,7 @@ mod tests {
         let expected = Settings {
             interval: Duration::from_millis(250),
             max_lag: Duration::from_secs(3),
+            balance: Balance { policy: Policy::RoundRobin, zone: "a".into() },
             functions: Arc::new(functions),
             ..Settings::new(vec![node], login)
         };

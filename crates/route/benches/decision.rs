@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use pgsplit_route::{Asked, Excluded, Node, NodeId, Role, SessionView, View, decide};
+use pgsplit_route::{Asked, Excluded, Node, NodeId, Role, SessionView, View, Wanted, decide};
 use pgsplit_sql::{Analyzer, Catalog, scan};
 
 const PGBENCH: &str = "SELECT abalance FROM pgbench_accounts WHERE aid = 12345;";
@@ -16,7 +16,7 @@ const PRISMA: &str = r#"SELECT "public"."Project"."id", "public"."Project"."titl
 fn view() -> View {
     let role = |id| if id == 0 { Role::Primary } else { Role::Replica };
     let node = |id: u16| Node::new(id, &format!("db{id}"), "127.0.0.1:5432").up(role(id));
-    View { nodes: (0..3).map(node).collect(), primary: Some(NodeId(0)), generation: 1 }
+    View { nodes: (0..3).map(node).collect(), primary: Some(NodeId(0)), generation: 1, ..View::default() }
 }
 
 fn benches(c: &mut Criterion) {
@@ -47,7 +47,16 @@ fn benches(c: &mut Criterion) {
         b.iter(|| {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let verdict = black_box(&pgsplit_sql::Verdict::Read);
-            decide(verdict, SessionView::default(), Asked::default(), &view, Excluded::default(), random)
+            let asked = Asked::default();
+            decide(
+                verdict,
+                SessionView::default(),
+                asked,
+                &view,
+                &Wanted::NOTHING,
+                Excluded::default(),
+                random,
+            )
         });
     });
 }

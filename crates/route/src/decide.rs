@@ -6,6 +6,7 @@ use pgsplit_sql::Verdict;
 use crate::balance::{Among, Excluded, pick};
 use crate::reason::{PinReason, Reason};
 use crate::rules::{Aim, Rule};
+use crate::seen::Wanted;
 use crate::view::{NodeId, View};
 
 /// What the decision needs to know of a session.
@@ -73,6 +74,8 @@ pub struct Asked<'r> {
     pub reads_on_primary: bool,
     /// What reads must see, where somebody has asked for more or less than is configured.
     pub level: Option<ConsistencyLevel>,
+    /// A replica has refused it before.
+    pub refused: bool,
 }
 
 impl Asked<'_> {
@@ -82,20 +85,23 @@ impl Asked<'_> {
         self.hint.map(|aim| (aim, Reason::Hint)).or_else(of_rule)
     }
 
-    /// The longest lag of a replica, if the rule has its own.
-    fn max_lag(&self) -> Option<std::time::Duration> {
-        self.rule.and_then(|rule| rule.max_lag)
+    /// The replicas that come into question for a read, but for those that have failed it already.
+    #[must_use]
+    pub fn among(&self, excluded: Excluded) -> Among {
+        let aim = self.aim().map_or(Aim::Replica, |(aim, _)| aim);
+        Among { aim, excluded, max_lag: self.rule.and_then(|rule| rule.max_lag) }
     }
 }
 
 /// Decides for one unit: a simple query, or everything between two Syncs. `verdict` holds for all of it; `random`
-/// is any number, for the choice among equals; `excluded` are nodes that have failed this unit already.
+/// is any number, for the choice among equals; `wanted` is what a replica must be; `excluded` are nodes that have failed this unit already.
 #[must_use]
 pub fn decide(
     verdict: &Verdict,
     session: SessionView,
     asked: Asked<'_>,
     view: &View,
+    wanted: &Wanted,
     excluded: Excluded,
     random: u32,
 ) -> Decision {
@@ -118,19 +124,25 @@ pub fn decide(
     if session.serializable {
         return Decision::new(Target::Primary, Reason::Serializable);
     }
+    if asked.refused {
+        return Decision::new(Target::Primary, Reason::Refused);
+    }
     let (aim, reason) = aim.unwrap_or((Aim::Replica, Reason::Read));
     if reason == Reason::Read && asked.reads_on_primary {
         return Decision::new(Target::Primary, reason);
     }
-    let among = Among { aim, excluded, max_lag: asked.max_lag() };
-    if let Some(node) = pick(view, among, random) {
+    let among = asked.among(excluded);
+    if let Some(node) = pick(view, among, wanted, random) {
         return Decision::new(Target::Replica(node), reason);
     }
-    match (aim, view.primary) {
+    if let (Aim::Nodes(nodes), Some(primary)) = (aim, view.primary)
+        && nodes.has(primary)
+    {
         // The node that was asked for is the primary now.
-        (Aim::Nodes(nodes), Some(primary)) if nodes.has(primary) => Decision::new(Target::Primary, reason),
-        _ => Decision::new(Target::Primary, Reason::NoReplica),
+        return Decision::new(Target::Primary, reason);
     }
+    let usable = view.nodes.iter().any(|node| among.has(node));
+    Decision::new(Target::Primary, if usable { Reason::Consistency } else { Reason::NoReplica })
 }
 
 #[cfg(test)]
@@ -140,7 +152,8 @@ mod tests {
     use pgsplit_sql::NotRead;
 
     fn ask(verdict: &Verdict, session: SessionView, replicas: u16) -> (Target, String) {
-        let decision = decide(verdict, session, Asked::default(), &view(replicas), Excluded::default(), 7);
+        let (asked, view) = (Asked::default(), view(replicas));
+        let decision = decide(verdict, session, asked, &view, &Wanted::NOTHING, Excluded::default(), 7);
         (decision.target, decision.reason.to_string())
     }
 
@@ -172,12 +185,12 @@ mod tests {
              [[rules]]\nname = 'first'\ntarget = ['db1:5432']\nmatch.user = 'x'\n",
         );
         let [p, r, n, first] = [0, 1, 2, 3].map(|at| rules.get(crate::RuleId(at)));
-        let asked = |hint, rule| Asked { hint, rule, reads_on_primary: true, level: None };
+        let asked = |hint, rule| Asked { hint, rule, reads_on_primary: true, ..Asked::default() };
         let mut view = view(2);
         let (read, write) = (Verdict::Read, Verdict::NotRead(NotRead::Write));
         let plain = SessionView::default();
         let ask = |view: &View, verdict: &Verdict, session, asked| {
-            let decision = decide(verdict, session, asked, view, Excluded::default(), 7);
+            let decision = decide(verdict, session, asked, view, &Wanted::NOTHING, Excluded::default(), 7);
             (decision.target, decision.reason.to_string())
         };
         let replica = |n| Target::Replica(NodeId(n));

@@ -175,3 +175,23 @@ impl fmt::Display for Reason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every reason has its line in the documentation, and no line is about none.
+    #[test]
+    fn pins_are_documented() {
+        let page = include_str!("../../../docs/pins.md");
+        let mut listed: Vec<_> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+            .map(|(reason, _)| reason)
+            .collect();
+        let mut known = PinReason::ALL.map(PinReason::name);
+        listed.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(listed, known);
+    }
+}

@@ -7,6 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::balance::Balance;
+use crate::marks::Marks;
+use crate::progress::Progress;
+
 /// A node's place in the configuration. Stable for the life of a configuration; index into [`View::nodes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u16);
@@ -95,6 +99,10 @@ pub struct Node {
     pub role: Role,
     /// Whether it is reached.
     pub state: NodeState,
+    /// It let a probe's deadline pass: frozen, or cut off. Not judged yet, and used only where nothing else will do.
+    pub silent: bool,
+    /// How much of its weight it is given, of [`Node::WHOLE`]: less after it has come back.
+    pub share: u32,
     /// Replayed (replica) or flushed (primary) position.
     pub position: Lsn,
     /// Bytes behind the primary's last known position.
@@ -109,9 +117,14 @@ pub struct Node {
     pub connection_limit: u32,
     /// Statements in flight through this proxy; survives the view.
     pub outstanding: Arc<AtomicU32>,
+    /// How far it is, as the sampler knows it; survives the view.
+    pub progress: Arc<Progress>,
 }
 
 impl Node {
+    /// The whole of a share.
+    pub const WHOLE: u32 = 1024;
+
     /// A node of which nothing is known yet but its name, and where it is. `id` is its place in the configuration.
     #[must_use]
     pub fn new(id: u16, name: &str, address: &str) -> Self {
@@ -124,6 +137,8 @@ impl Node {
             weight: 1,
             role: Role::Unknown,
             state: NodeState::Unknown,
+            silent: false,
+            share: Self::WHOLE,
             position: Lsn::default(),
             lag_bytes: 0,
             lag: Duration::ZERO,
@@ -131,6 +146,7 @@ impl Node {
             version: 0,
             connection_limit: 0,
             outstanding: Arc::default(),
+            progress: Arc::default(),
         }
     }
 
@@ -144,6 +160,12 @@ impl Node {
     #[must_use]
     pub fn is_replica(&self) -> bool {
         self.role == Role::Replica && self.state == NodeState::Up
+    }
+
+    /// It is reached, and has answered the last probe.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        self.state == NodeState::Up && !self.silent
     }
 
     /// A replica that may be given a read now.
@@ -168,9 +190,19 @@ pub struct View {
     pub primary: Option<NodeId>,
     /// Counts changes of primary; connections of an older generation to the primary are closed.
     pub generation: u64,
+    /// When tables were written; survives the view.
+    pub marks: Arc<Marks>,
+    /// How reads are shared out among replicas.
+    pub balance: Balance,
 }
 
 impl View {
+    /// The node that takes writes, if it answers.
+    #[must_use]
+    pub fn writable(&self) -> Option<NodeId> {
+        self.primary.filter(|id| self.node(*id).is_some_and(Node::answers))
+    }
+
     /// The node with this id.
     #[must_use]
     pub fn node(&self, id: NodeId) -> Option<&Node> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use pgsplit_config::Config;
 use pgsplit_route::rules::{SearchPath, Speaker, Words};
-use pgsplit_route::{Asked, Excluded, Node, NodeId, Role, Rules, SessionView, View, decide};
+use pgsplit_route::{Asked, Excluded, Node, NodeId, Role, Rules, SessionView, View, Wanted, decide};
 use pgsplit_sql::{Analyzer, Catalog};
 
 /// The time of one call, the best of some batches.
@@ -49,7 +49,12 @@ fn a_decision_with_a_hundred_rules() {
     analyzer.set_marker(rules.clone());
     let role = |id| if id == 0 { Role::Primary } else { Role::Replica };
     let node = |id: u16| Node::new(id, &format!("db{id}"), "127.0.0.1:5432").up(role(id));
-    let view = View { nodes: (0..3).map(node).collect(), primary: Some(NodeId(0)), generation: 1 };
+    let view = View {
+        nodes: (0..3).map(node).collect(),
+        primary: Some(NodeId(0)),
+        generation: 1,
+        ..View::default()
+    };
     let session = rules.of_session(&Speaker { user: "ann", database: "shop", ..Speaker::default() });
     let tagged = format!("{PRISMA} /*method='GET',route='%2Fapi%2Fprojects'*/");
     let traced: Vec<String> = (0..64)
@@ -69,7 +74,15 @@ fn a_decision_with_a_hundred_rules() {
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let verdict = black_box(&pgsplit_sql::Verdict::Read);
         let asked = Asked { rule, ..Asked::default() };
-        black_box(decide(verdict, SessionView::default(), asked, &view, Excluded::default(), random));
+        black_box(decide(
+            verdict,
+            SessionView::default(),
+            asked,
+            &view,
+            &Wanted::NOTHING,
+            Excluded::default(),
+            random,
+        ));
     };
     for (name, text) in [("without tags", PRISMA), ("with tags", &tagged), ("with a trace id", &traced[0])] {
         let (facts, around) = analyzer.read(text.as_bytes(), &catalog);

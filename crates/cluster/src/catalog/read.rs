@@ -43,11 +43,12 @@ item (kind, id, sub, transaction) AS (
   UNION ALL SELECT 18, oid, 0, xmin FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_'
   UNION ALL SELECT 19, oid, 0, xmin FROM pg_language
   UNION ALL SELECT 20, oid, 0, xmin FROM pg_enum
+  UNION ALL SELECT 21, setdatabase, setrole::int8, xmin FROM pg_db_role_setting
 )
 SELECT coalesce(sum(hashint8extended((id::int8 << 32) + transaction::text::int8, kind + 32 * sub)), 0)::text FROM item";
 
 /// All questions in the order in which they are asked: the checksum, then one for each kind of row, and the last.
-const QUESTIONS: [&str; 14] = [
+const QUESTIONS: [&str; 15] = [
     CHECKSUM,
     queries::FUNCTIONS,
     queries::RELATIONS,
@@ -62,6 +63,7 @@ const QUESTIONS: [&str; 14] = [
     queries::EDGES,
     queries::CUSTOM_SETTINGS,
     queries::ASKS_SEQUENCES,
+    queries::ASYNCHRONOUS,
 ];
 
 /// The questions, prepared on one connection: planning them takes longer than running them, and a migration makes the
@@ -112,8 +114,10 @@ impl Questions {
             edges,
             custom,
             asks,
+            synchrony,
         ] = &self.0;
         let asks = async { client.query_one(asks, &[]).await?.try_get(0) };
+        let asynchronous = async { client.query_one(synchrony, &[]).await?.try_get(0) };
         let (
             functions,
             relations,
@@ -128,6 +132,7 @@ impl Questions {
             edges,
             custom_settings,
             asks_sequences,
+            asynchronous,
             (),
         ) = tokio::try_join!(
             all(client, functions, function),
@@ -143,6 +148,7 @@ impl Questions {
             all(client, edges, edge),
             all(client, custom, |row| row.try_get(0)),
             asks,
+            asynchronous,
             client.batch_execute("COMMIT"),
         )?;
         Ok(Rows {
@@ -159,6 +165,7 @@ impl Questions {
             edges,
             custom_settings,
             asks_sequences,
+            asynchronous,
         })
     }
 }

@@ -50,7 +50,11 @@ struct Case {
 
 impl Case {
     fn new(roles: &[AllowedRole]) -> Self {
-        Self { judge: Judge::new(&settings(roles), None), now: Instant::now(), events: Vec::new() }
+        Self {
+            judge: Judge::new(&settings(roles), None, &Positions::new(roles.len())),
+            now: Instant::now(),
+            events: Vec::new(),
+        }
     }
 
     /// A is the primary of timeline 1, the others are its replicas.
@@ -70,7 +74,7 @@ impl Case {
 
     fn fails(&mut self, node: NodeId, times: usize) {
         for _ in 0..times {
-            let events = self.judge.failed(node);
+            let events = self.judge.failed(node, false);
             self.events.extend(events);
         }
     }
@@ -182,7 +186,7 @@ fn configured_roles_restrict() {
 #[test]
 fn what_was_remembered_outranks_what_is_found() {
     let remembered = Remembered { system: CLUSTER, timeline: 3 };
-    let mut judge = Judge::new(&settings(&[AllowedRole::Auto]), Some(remembered));
+    let mut judge = Judge::new(&settings(&[AllowedRole::Auto]), Some(remembered), &Positions::new(1));
     judge.answered(A, primary(2), Arc::new([]), Instant::now());
     assert_eq!((judge.view().nodes[0].role, judge.view().primary), (Role::Rejected, None));
     judge.answered(A, primary(3), Arc::new([]), Instant::now());
@@ -224,4 +228,37 @@ fn lag_does_not_grow_while_there_is_no_primary() {
     case.answers([(B, answer(true, 1, 1050))]);
     let node = &case.judge.view().nodes[1];
     assert_eq!((node.lag, node.lag_bytes, node.takes_reads()), (Duration::from_secs(1), 50, true));
+}
+
+#[test]
+fn one_that_lets_a_probe_wait_is_silent_until_it_answers() {
+    let mut case = Case::settled();
+    let events = case.judge.failed(B, true);
+    assert_eq!(events, [Event::Silent { node: B }]);
+    assert!(events[0].is_alarming());
+    let view = case.judge.view();
+    let node = view.node(B).unwrap();
+    assert!(node.silent && !node.answers() && node.takes_reads(), "not judged yet");
+    assert!(case.judge.failed(B, true).is_empty(), "said once");
+    let events = case.judge.failed(B, true);
+    assert!(matches!(events[..], [Event::State { to: NodeState::Down, .. }]), "{events:?}");
+    case.judge.answered(B, replica(1), Arc::new([]), case.now);
+    assert!(case.judge.view().node(B).unwrap().answers());
+
+    case.judge.failed(A, true);
+    let view = case.judge.view();
+    assert_eq!((view.primary, view.writable()), (Some(A), None), "nothing new is sent to it");
+}
+
+#[test]
+fn what_comes_back_gets_its_share_slowly() {
+    let mut case = Case::settled();
+    let share = |case: &Case| case.judge.view().node(B).unwrap().share;
+    assert_eq!(share(&case), Node::WHOLE, "at the start there is nothing to come back from");
+    case.judge.ejected(B);
+    for (after, expected) in [(0, 102), (15, 512), (30, 1024)] {
+        let now = case.now + Duration::from_secs(after);
+        case.judge.answered(B, replica(1), Arc::new([]), now);
+        assert_eq!(share(&case), expected, "after {after} s");
+    }
 }

@@ -2,8 +2,11 @@
 //! adds them up.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{LazyLock, OnceLock};
+use std::time::{Duration, Instant};
 
 use crate::decide::Target;
+use crate::latency::{Latency, SharedLatency};
 use crate::reason::Reason;
 
 /// Places for threads. Where there are more threads, some share one.
@@ -20,8 +23,15 @@ struct Place {
     targets: [AtomicU64; Target::NAMES.len()],
     kept: [AtomicU64; Reason::NAMES.len()],
     shadow: [AtomicU64; Target::NAMES.len()],
+    stale: AtomicU64,
     errors: AtomicU64,
+    /// When a statement last ended, in microseconds since [`BEGAN`]; 0: never.
+    last: AtomicU64,
+    /// By target; only for a rule that this thread has met.
+    times: OnceLock<Box<[SharedLatency; Target::NAMES.len()]>>,
 }
+
+static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The sum of a rule's counters.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -32,8 +42,14 @@ pub struct Figures {
     pub kept: [u64; Reason::NAMES.len()],
     /// Of a rule in shadow mode: statements by where they would have gone, as in [`Target::NAMES`].
     pub shadow: [u64; Target::NAMES.len()],
+    /// Of a rule in shadow mode: reads that would have gone to a replica that had not all they must see at that moment.
+    pub stale: u64,
     /// Statements that ended with an error.
     pub errors: u64,
+    /// How long they took, by where they went, as in [`Target::NAMES`].
+    pub times: [Latency<u64>; Target::NAMES.len()],
+    /// When the last of them ended.
+    pub last: Option<Instant>,
 }
 
 impl Figures {
@@ -42,6 +58,19 @@ impl Figures {
     pub fn hits(&self) -> u64 {
         self.targets.iter().chain(&self.shadow).sum()
     }
+}
+
+/// How a statement ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Ended {
+    /// Where it ran.
+    pub target: Target,
+    /// When it came.
+    pub began: Instant,
+    /// How long it took.
+    pub took: Duration,
+    /// It ended with an error.
+    pub failed: bool,
 }
 
 thread_local! {
@@ -70,21 +99,41 @@ impl Counters {
         add(self.place().and_then(|place| place.shadow.get(target)));
     }
 
-    /// A statement that the rule matched ended with an error.
-    pub fn error(&self) {
-        add(self.place().map(|place| &place.errors));
+    /// A read would have gone to a replica that had not all it must see, were the rule not in shadow mode.
+    pub fn stale(&self) {
+        add(self.place().map(|place| &place.stale));
+    }
+
+    /// A statement that the rule matched has ended.
+    pub fn ended(&self, ended: Ended) {
+        let Some(place) = self.place() else { return };
+        if ended.failed {
+            add(Some(&place.errors));
+        }
+        let since = (ended.began + ended.took).saturating_duration_since(*BEGAN);
+        place.last.store(u64::try_from(since.as_micros()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
+        if let Some(times) = place.times.get_or_init(Box::default).get(ended.target.index()) {
+            times.observe(ended.took);
+        }
     }
 
     /// The sum over all threads.
     #[must_use]
     pub fn figures(&self) -> Figures {
-        let mut sum = Figures::default();
+        let (mut sum, mut last) = (Figures::default(), 0);
         for place in &self.0 {
             add_up(&mut sum.targets, &place.targets);
             add_up(&mut sum.kept, &place.kept);
             add_up(&mut sum.shadow, &place.shadow);
+            sum.stale += place.stale.load(Ordering::Relaxed);
             sum.errors += place.errors.load(Ordering::Relaxed);
+            last = last.max(place.last.load(Ordering::Relaxed));
+            for (sum, times) in sum.times.iter_mut().zip(place.times.get().iter().flat_map(|all| all.iter()))
+            {
+                times.add_to(sum);
+            }
         }
+        sum.last = (last > 0).then(|| *BEGAN + Duration::from_micros(last));
         sum
     }
 }
@@ -121,5 +170,21 @@ mod tests {
         let figures = counters.figures();
         assert_eq!((figures.targets, figures.shadow, figures.hits()), ([20, 0], [0, 20], 40));
         assert_eq!(figures.kept[Reason::NoReplica.index()], 20);
+        assert_eq!((figures.last, figures.times[0].count()), (None, 0));
+    }
+
+    #[test]
+    fn what_has_ended_is_counted_where_it_ran() {
+        let counters = Counters::default();
+        let took = Duration::from_millis(3);
+        let target = Target::Replica(crate::NodeId(1));
+        let began = Instant::now();
+        counters.ended(Ended { target, began, took, failed: false });
+        counters.ended(Ended { target: Target::Held, began, took, failed: true });
+        counters.stale();
+        let figures = counters.figures();
+        assert_eq!((figures.errors, figures.stale), (1, 1));
+        assert_eq!(figures.times.map(|times| times.count()), [1, 1]);
+        assert!(figures.last.is_some_and(|last| last <= Instant::now() + took && last >= began));
     }
 }

@@ -21,10 +21,10 @@ mod words;
 pub(crate) mod tests;
 
 pub use aim::{Aim, NodeSet};
-pub use counters::{Counters, Figures};
+pub use counters::{Counters, Ended, Figures};
 pub use mask::{MOST_RULES, Mask};
 pub use path::SearchPath;
-pub use people::Speaker;
+pub use people::{Share, Speaker};
 pub use rule::{Rule, fingerprint};
 pub use set::{Found, RuleId, Rules};
 pub use told::{TellOf, Told};

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pgsplit_config as config;
-use pgsplit_config::{ConsistencyLevel, RuleMode};
+use pgsplit_config::{ConsistencyLevel, RuleMode, Sticky};
 use pgsplit_sql::scan;
 
 use super::aim::Aim;
 use super::counters::Counters;
 use super::pattern::{NamePattern, Network, Pattern};
-use super::people::SessionCondition;
+use super::people::{PARTS, SessionCondition};
 use super::text::TextCondition;
 use super::web::RoutePattern;
 use super::words::WordCondition;
@@ -53,7 +53,7 @@ impl Rule {
             counters,
             text: text(rule),
             words: words(of),
-            session: session(of),
+            session: session(rule),
         }
     }
 }
@@ -102,7 +102,7 @@ fn text(rule: &config::Rule) -> Vec<TextCondition> {
             .then(|| TextCondition::Fingerprint(of.fingerprint.iter().filter_map(hexadecimal).collect())),
         (!of.same_as.is_empty())
             .then(|| TextCondition::SameAs(of.same_as.iter().map(|sql| fingerprint(sql)).collect())),
-        (rule.percent < 100.0).then(|| TextCondition::percent(rule.percent, &rule.name)),
+        share(rule, Sticky::Statement).map(|(parts, salt)| TextCondition::Percent(parts, salt)),
     ];
     conditions.into_iter().flatten().collect()
 }
@@ -127,7 +127,15 @@ fn words(of: &config::Match) -> Vec<WordCondition> {
     route.into_iter().chain(tags).chain(hint).collect()
 }
 
-fn session(of: &config::Match) -> Vec<SessionCondition> {
+/// Of the parts that there are, those that the rule takes, and what keeps its parts apart from other rules'.
+fn share(rule: &config::Rule, of: Sticky) -> Option<(u64, u64)> {
+    // Validated: above 0 and at most 100.
+    let parts = (rule.percent / 100.0 * PARTS as f64).round() as u64;
+    (parts < PARTS && rule.sticky == of).then(|| (parts, scan::fingerprint(rule.name.as_bytes())))
+}
+
+fn session(rule: &config::Rule) -> Vec<SessionCondition> {
+    let of = &rule.matching;
     let networks = || of.client.iter().filter_map(|text| Network::new(text)).collect();
     let conditions = [
         (!of.user.is_empty()).then(|| SessionCondition::User(patterns(&of.user))),
@@ -135,6 +143,7 @@ fn session(of: &config::Match) -> Vec<SessionCondition> {
         (!of.application_name.is_empty())
             .then(|| SessionCondition::ApplicationName(patterns(&of.application_name))),
         (!of.client.is_empty()).then(|| SessionCondition::Client(networks())),
+        share(rule, Sticky::Session).map(|(parts, salt)| SessionCondition::Percent(parts, salt)),
     ];
     conditions.into_iter().flatten().collect()
 }

@@ -121,6 +121,14 @@ impl Rules {
         self.asks_for_application
     }
 
+    /// The shares of the sessions that rules take, in 10,000 parts.
+    pub fn shares(&self) -> impl Iterator<Item = u64> {
+        self.rules.iter().flat_map(|rule| &rule.session).filter_map(|condition| match condition {
+            SessionCondition::Percent(parts, _) => Some(*parts),
+            _ => None,
+        })
+    }
+
     /// The rules whose conditions on the session hold.
     #[must_use]
     pub fn of_session(&self, speaker: &Speaker<'_>) -> Mask {

@@ -179,7 +179,8 @@ fn user_database_application_and_client() {
     let said = |key: &str| {
         let rules = one(key);
         let client = Some("10.1.2.3".parse().unwrap());
-        let speaker = Speaker { user: "ann", database: "shop", application_name: "Metabase 1", client };
+        let speaker =
+            Speaker { user: "ann", database: "shop", application_name: "Metabase 1", client, share: None };
         Said { speaker, ..Said::to(&rules) }.matches("select 1")
     };
     assert!(said("match.user = ['bob', 'a*']") && !said("match.user = 'bob'"));
@@ -230,9 +231,9 @@ fn counters_survive_by_name() {
     let text = "nodes = ['a']\n[[rules]]\nname = 'r'\ntarget = 'primary'\nmatch.user = 'x'";
     let config = Config::parse(text, Path::new(".")).unwrap().0;
     let before = Rules::new(&config.rules, &["a"], None);
-    before.iter().for_each(|rule| rule.counters.error());
+    before.iter().for_each(|rule| rule.counters.stale());
     let after = Rules::new(&config.rules, &["a"], Some(&before));
-    assert_eq!(after.iter().next().unwrap().counters.figures().errors, 1);
+    assert_eq!(after.iter().next().unwrap().counters.figures().stale, 1);
     assert_ne!(before.generation(), after.generation());
 }
 

@@ -5,6 +5,7 @@ use pgsplit_sql::{Catalog, Facts, scan};
 
 use super::path::SearchPath;
 use super::pattern::{NamePattern, Pattern};
+use super::people::PARTS;
 
 /// One condition.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,12 +45,6 @@ pub(crate) struct Text<'a> {
 }
 
 impl TextCondition {
-    /// The share of the statements that a rule takes.
-    pub(crate) fn percent(percent: f64, rule: &str) -> Self {
-        // Validated: above 0 and at most 100.
-        Self::Percent((percent * 100.0).round() as u64, scan::fingerprint(rule.as_bytes()))
-    }
-
     pub(crate) fn check(&self, text: Text<'_>) -> Holds {
         let facts = text.facts;
         match self {
@@ -99,7 +94,7 @@ impl TextCondition {
 /// In which of 10,000 equal parts a fingerprint is. Sticky: with a higher share those that were in stay in.
 pub(crate) fn part(fingerprint: u64, salt: u64) -> u64 {
     let mixed = scan::fingerprint(&(fingerprint ^ salt).to_le_bytes());
-    mixed % 10_000
+    mixed % PARTS
 }
 
 impl Text<'_> {

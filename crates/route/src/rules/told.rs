@@ -133,6 +133,13 @@ fn found_in_session(condition: &SessionCondition, speaker: &Speaker<'_>) -> Stri
         SessionCondition::Client(_) => {
             told("client", &speaker.client.map(|client| client.to_string()).unwrap_or_default())
         }
+        SessionCondition::Percent(parts, _) => {
+            let percent = *parts as f64 / 100.0;
+            match speaker.share {
+                Some(_) => format!("the session is not among the {percent} of 100 that it takes"),
+                None => format!("it takes {percent} of 100 sessions, and no session is given"),
+            }
+        }
     }
 }
 
