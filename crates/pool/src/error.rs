@@ -87,6 +87,9 @@ pub enum CheckoutError {
     /// There is no such node in the present view.
     #[error("the node is not known")]
     NoNode,
+    /// The node is not what it was when the waiting began.
+    #[error("the node has changed")]
+    Moved,
     /// One could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -99,7 +102,7 @@ impl CheckoutError {
         match self {
             Self::Timeout | Self::QueueFull => PgError::error(sqlstate::TOO_MANY_CONNECTIONS, self.to_string())
                 .hint("Raise pool.primary_connections, pool.replica_connections or pool.wait, or shorten transactions."),
-            Self::NoNode => PgError::error(sqlstate::CANNOT_CONNECT_NOW, "there is no primary at the moment"),
+            Self::NoNode | Self::Moved => PgError::error(sqlstate::CANNOT_CONNECT_NOW, "there is no primary at the moment"),
             Self::Open(OpenError::Credentials { .. }) => {
                 PgError::error(sqlstate::INVALID_AUTHORIZATION, self.to_string())
             }

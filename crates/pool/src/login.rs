@@ -73,6 +73,8 @@ pub(crate) async fn open(
         prepared: settings.prepared_statements,
         shown,
         outstanding: node.outstanding.clone(),
+        // Now that it is open: a question that is asked from here on is answered by the same life of the server.
+        opened: node.progress.opened(),
     })
 }
 

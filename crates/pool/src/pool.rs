@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pgsplit_route::NodeId;
 use tokio::sync::oneshot;
@@ -15,9 +15,11 @@ use crate::budget::Budget;
 use crate::error::{CheckoutError, OpenError};
 use crate::login;
 use crate::metrics::Metrics;
-use crate::server::Server;
+use crate::server::{Parts, Server};
 use crate::settings::Settings;
 use crate::users::{Environment, Era, UserPools};
+
+mod upkeep;
 
 /// The connections of one (user, database) on one node.
 #[derive(Debug)]
@@ -195,8 +197,7 @@ impl Pool {
                 Ok(server)
             }
             Ok(Ok(Err(error))) => Err(error.into()),
-            // The sender is dropped only with the pool.
-            Ok(Err(_)) => Err(CheckoutError::NoNode),
+            Ok(Err(_)) => Err(CheckoutError::Moved),
             Err(_) => {
                 Metrics::count(&metrics.timeouts);
                 Err(CheckoutError::Timeout)
@@ -393,6 +394,25 @@ impl Pool {
         }
     }
 
+    /// Servers say at login whether they are in recovery (PostgreSQL 14 and later). What is taken for the primary must not
+    /// be; a replica that is not is asked at once, and may be read from.
+    fn is_what_it_was(&self, parts: &Parts) -> Result<(), OpenError> {
+        let (report, primary) = (&self.environment.report, self.environment.view.load().primary);
+        match parts.params.get(b"in_hot_standby") {
+            Some(b"on") if primary == Some(self.node) => {
+                let why = "it is in recovery".to_owned();
+                let error = OpenError::Unreachable { node: format!("node {}", self.node.index()), why };
+                report.node_failed(self.node, &error);
+                Err(error)
+            }
+            Some(b"off") if primary != Some(self.node) => {
+                report.hint(self.node);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Opens one connection in a place that is already counted.
     async fn open(
         self: &Arc<Self>,
@@ -407,7 +427,10 @@ impl Pool {
         match login::open(environment, &users, node, view.generation, base).await {
             Ok(parts) => {
                 Metrics::count(&environment.metrics.opened);
-                Ok(Server::new(parts, place.opened()))
+                match self.is_what_it_was(&parts) {
+                    Ok(()) => Ok(Server::new(parts, place.opened())),
+                    Err(error) => Err((error, place)),
+                }
             }
             Err(error) => {
                 Metrics::count(&environment.metrics.open_failures);
@@ -417,68 +440,6 @@ impl Pool {
                 Err((error, place))
             }
         }
-    }
-
-    /// Since when the connection that has been idle the longest is idle.
-    pub(crate) fn idle_since(&self) -> Option<Instant> {
-        self.lock().idle.first().map(|server| server.idle_since)
-    }
-
-    /// Closes the connection that has been idle the longest.
-    pub(crate) fn close_oldest(&self) -> bool {
-        let oldest = {
-            let mut inner = self.lock();
-            if inner.idle.is_empty() { None } else { Some(inner.idle.remove(0)) }
-        };
-        oldest.is_some()
-    }
-
-    /// Closes what is idle for too long, too old, of an older generation, above the limit, or has ended by itself. Opens
-    /// up to `min_idle`.
-    pub(crate) fn tidy(self: &Arc<Self>, generation: u64, idle_timeout: Option<Duration>, min_idle: usize) {
-        let now = Instant::now();
-        let (limit, _) = self.environment.limits(self.node, &self.environment.settings.load());
-        let mut closing = Vec::new();
-        let missing = {
-            let mut inner = self.lock();
-            let mut kept = Vec::with_capacity(inner.idle.len());
-            let mut spare = inner.open.saturating_sub(min_idle);
-            // A reload, or a change of role, may have lowered the limit.
-            let mut surplus = inner.open.saturating_sub(limit);
-            for mut server in inner.idle.drain(..) {
-                let dead = server.generation != generation
-                    || now >= server.expires
-                    || !self.is_of_this_era(&server)
-                    || server.stream.is_readable_hint();
-                let stale = idle_timeout.is_some_and(|most| now - server.idle_since >= most) && spare > 0;
-                if dead || stale || surplus > 0 {
-                    spare = spare.saturating_sub(1);
-                    surplus = surplus.saturating_sub(1);
-                    closing.push(server);
-                } else {
-                    kept.push(server);
-                }
-            }
-            inner.idle = kept;
-            min_idle.saturating_sub(inner.open - closing.len())
-        };
-        drop(closing);
-        for _ in 0..missing {
-            self.open_idle();
-        }
-    }
-
-    /// Opens one connection for stock.
-    fn open_idle(self: &Arc<Self>) {
-        let settings = self.environment.settings.load();
-        let (limit, most) = self.environment.limits(self.node, &settings);
-        let Some(place) = self.place(limit, most) else { return };
-        let pool = self.clone();
-        tokio::spawn(async move {
-            if let Ok(server) = pool.open(place, Settings::none()).await {
-                Self::put(server);
-            }
-        });
     }
 }
 

@@ -36,9 +36,11 @@ pub struct Server {
     pub unnamed: Option<u64>,
     /// A session has used sequences on it, so that `currval` and `lastval` would tell their values.
     pub sequences: bool,
+    /// The last question to the node when it was opened: see [`pgsplit_route::Progress::confirms`].
+    pub opened: u64,
     applied: Arc<Settings>,
     /// What it was opened with: what RESET returns to on it.
-    opened: Arc<Settings>,
+    defaults: Arc<Settings>,
     /// Names of custom settings, which cannot be taken away again: an empty string is left behind where there was
     /// nothing.
     sticky: Vec<Box<[u8]>>,
@@ -69,6 +71,7 @@ pub(crate) struct Parts {
     pub prepared: NonZeroUsize,
     pub shown: Arc<Connection>,
     pub outstanding: Arc<AtomicU32>,
+    pub opened: u64,
 }
 
 impl Server {
@@ -84,7 +87,8 @@ impl Server {
             sequences: false,
             sticky: Vec::new(),
             applied: parts.base.clone(),
-            opened: parts.base,
+            defaults: parts.base,
+            opened: parts.opened,
             generation: parts.generation,
             era: parts.era,
             expires: parts.expires,
@@ -94,6 +98,12 @@ impl Server {
             busy: false,
             place,
         })
+    }
+
+    /// The node, and the generation in which it was opened: the life of the primary that it leads to, if to the primary.
+    #[must_use]
+    pub fn life(&self) -> (NodeId, u64) {
+        (self.node, self.generation)
     }
 
     /// The settings in force on it, as far as sessions made them.
@@ -131,7 +141,7 @@ impl Server {
     /// comes back with every RESET, also in the middle of a message, so it must not be another session's.
     #[must_use]
     pub fn fits(&self, want: &Arc<Settings>, base: &Arc<Settings>) -> bool {
-        let opened = self.opened.is_empty() || Arc::ptr_eq(&self.opened, base) || self.opened == *base;
+        let opened = self.defaults.is_empty() || Arc::ptr_eq(&self.defaults, base) || self.defaults == *base;
         opened
             && (Arc::ptr_eq(&self.applied, want) || self.sticky.iter().all(|name| want.get(name).is_some()))
     }
@@ -145,14 +155,14 @@ impl Server {
         base: &Arc<Settings>,
         was_reset: impl Fn(&[u8]) -> bool,
     ) -> Arc<Settings> {
-        if Arc::ptr_eq(&self.opened, base) || self.opened == *base {
+        if Arc::ptr_eq(&self.defaults, base) || self.defaults == *base {
             return current.clone();
         }
         current.filtered(|name| {
             let start = base.get(name);
             !was_reset(name)
                 || start.is_none()
-                || start == self.opened.get(name)
+                || start == self.defaults.get(name)
                 || start != current.get(name)
         })
     }
@@ -195,6 +205,21 @@ impl Server {
                 }
             }
         });
+    }
+
+    /// Closes it, and waits until the server has hung up, though not for long: its locks and temporary objects are gone
+    /// then. A client that reads to the end of a direct connection may rely on that.
+    pub async fn end(mut self: Box<Self>) {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let mut out = BytesMut::new();
+        build::terminate(&mut out);
+        let hung_up = async {
+            self.stream.write_all(&out).await?;
+            let mut chunk = [0; 256];
+            while self.stream.read_some(&mut chunk).await? > 0 {}
+            io::Result::Ok(())
+        };
+        let _ = tokio::time::timeout(PATIENCE, hung_up).await;
     }
 
     /// Reads until the server has hung up or is ready for the next statement.

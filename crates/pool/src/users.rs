@@ -58,8 +58,11 @@ pub struct PoolSettings {
 
 /// Who wants to know when a node fails.
 pub trait Report: fmt::Debug + Send + Sync {
-    /// A connection to this node could not be opened, or broke.
+    /// A connection to this node could not be opened.
     fn node_failed(&self, node: NodeId, error: &OpenError);
+
+    /// Something hints at a change of this node.
+    fn hint(&self, node: NodeId);
 }
 
 /// What all pools share.
@@ -308,6 +311,24 @@ impl Pools {
             .collect()
     }
 
+    /// The share of a node's connections that are in use, and what it would be if all that is in use anywhere were there.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "connections")]
+    pub fn usage(&self, node: NodeId) -> (f64, f64) {
+        let settings = self.environment.settings.load();
+        let (limit, most) = self.environment.limits(node, &settings);
+        let (mut here, mut all, mut room) = (0, 0, 0);
+        for (_, place, gauges) in self.gauges() {
+            all += gauges.busy;
+            if place == node {
+                here += gauges.busy;
+                room += limit;
+            }
+        }
+        let room = room.min(most).max(1) as f64;
+        (here as f64 / room, all as f64 / room)
+    }
+
     /// Every connection that there is.
     #[must_use]
     pub fn connections(&self) -> Vec<Arc<Connection>> {
@@ -318,6 +339,15 @@ impl Pools {
     #[must_use]
     pub fn open_on(&self, node: NodeId) -> usize {
         self.budgets.get(node.index()).map_or(0, |budget| budget.open())
+    }
+
+    /// The cluster has changed: what is idle and of an older generation is closed, and those who wait for a node that does
+    /// not answer go elsewhere.
+    pub fn revise(&self) {
+        let view = self.environment.view.load_full();
+        let all: Vec<_> =
+            self.users.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        all.iter().flat_map(|users| &users.nodes).for_each(|pool| pool.revise(&view));
     }
 
     /// Looks after the idle connections until the future is dropped.

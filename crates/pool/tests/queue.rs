@@ -43,6 +43,8 @@ impl Report for Told {
     fn node_failed(&self, node: NodeId, _: &OpenError) {
         self.0.failures.lock().unwrap().push(node);
     }
+
+    fn hint(&self, _: NodeId) {}
 }
 
 struct World {
@@ -75,7 +77,7 @@ impl World {
         let server = tokio::spawn(serve(listener, said.clone()));
         let node = Node::new(0, "one", &address.to_string()).up(Role::Primary);
         let node = Node { resolved: [address].into(), connection_limit: 100, ..node };
-        let view = View { nodes: vec![node], primary: Some(NodeId(0)), generation: 1 };
+        let view = View { nodes: vec![node], primary: Some(NodeId(0)), generation: 1, ..View::default() };
         let view = Arc::new(ArcSwap::from_pointee(view));
         let told = Box::new(Told(said.clone()));
         let environment =

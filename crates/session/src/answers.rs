@@ -186,12 +186,8 @@ impl Session {
         };
         match tag {
             b'D' | b'd' => {
-                match link.held {
-                    Held::Yes if to == Some(To::Client) => link.held = Held::No,
-                    _ if to == Some(To::Examiner) && tag == b'D' => {
-                        link.found.push(Bytes::copy_from_slice(body))
-                    }
-                    _ => {}
+                if to == Some(To::Examiner) && tag == b'D' {
+                    link.found.push(Bytes::copy_from_slice(body));
                 }
                 Ok(shown)
             }
@@ -199,7 +195,7 @@ impl Session {
             b'C' => self.on_command_complete(link, body, shown),
             b'E' => self.on_error(link, body, shown),
             b'S' => self.on_parameter(link, body, shown),
-            b'1' | b'2' | b'3' => on_complete(link, tag, shown),
+            b'1' | b'2' | b'3' => on_complete(&mut self.state, link, tag, shown),
             b'T' | b'n' => {
                 if let Some(Owed { what: What::Describe { prepared }, .. }) = link.owed.front() {
                     if let Some(prepared) = prepared {
@@ -231,7 +227,11 @@ impl Session {
                 Ok(shown)
             }
             b't' | b'H' | b'c' | b'V' | b'N' | b'W' => Ok(shown),
-            b'A' => Ok(Fate::Forward),
+            b'A' => {
+                // Whoever sent it may have written anything before.
+                self.shared.marks.mark_all();
+                Ok(Fate::Forward)
+            }
             b'K' => Ok(Fate::Swallow),
             _ => Err(OutOfStep("unknown message type")),
         }

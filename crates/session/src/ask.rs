@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use pgsplit_net::Peer;
 use pgsplit_pool::Settings;
-use pgsplit_route::rules::{Found, Mask, Rule, SearchPath, Speaker, Words};
-use pgsplit_route::{Aim, Asked, Decision, Reason, Target};
+use pgsplit_route::rules::{Found, Mask, Rule, SearchPath, Share, Speaker, Words};
+use pgsplit_route::{Aim, Asked};
 use pgsplit_sql::tags::Tags;
 use pgsplit_sql::{Around, Catalog, Facts};
 
 use crate::session::Session;
 use crate::shared::SessionSettings;
-use crate::turn::Attempt;
 
 /// See the module.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,6 +20,8 @@ pub(crate) struct Ask {
     pub found: Found,
     /// Nothing is carried out: statements are only prepared or described.
     pub prepares: bool,
+    /// A replica has refused it before.
+    pub refused: bool,
 }
 
 impl Ask {
@@ -44,6 +45,7 @@ impl Ask {
             hint,
             found: Found { rule, shadow: self.found.shadow.or(other.found.shadow) },
             prepares: self.prepares && other.prepares,
+            refused: self.refused || other.refused,
         }
     }
 }
@@ -58,11 +60,6 @@ pub(crate) struct Said {
 impl Said {
     pub(crate) fn of(around: &Around<'_>) -> Self {
         Self { hint: around.hint().map(Into::into), tags: around.tags().map(|tags| tags.body().into()) }
-    }
-
-    /// Its tags as the comment that they stood in.
-    pub(crate) fn comment(&self) -> Option<Vec<u8>> {
-        self.tags.as_deref().map(|tags| [b"/*", tags, b"*/"].concat())
     }
 
     pub(crate) fn words(&self) -> Words<'_> {
@@ -89,16 +86,17 @@ impl Session {
         let word = words.hint.or(self.state.settings.own.now().target.as_deref());
         let word = word.filter(|_| self.settings.hints);
         let hint = word.and_then(|word| Aim::of_word(word, &self.shared.view.load()));
+        let refused = self.shared.refusals.has(facts, &self.users.key);
         if self.settings.rules.is_empty() {
-            return Ask { hint, ..Ask::default() };
+            return Ask { hint, refused, ..Ask::default() };
         }
         let rules = &self.settings.rules;
         let of_words = rules.of_words(Words { hint: word, tags: words.tags });
-        let mut audience = std::mem::take(&mut self.audience);
+        let mut audience = self.audience.take().unwrap_or_default();
         let of_session = self.of_session(&mut audience);
         let found = rules.find(facts, catalog, of_session, of_words, || self.search_path());
-        self.audience = audience;
-        Ask { hint, found, prepares: false }
+        self.audience = Some(audience);
+        Ask { hint, found, prepares: false, refused }
     }
 
     /// What the session is to the rules; asked again when the rules have changed, or a setting that they ask for.
@@ -110,8 +108,14 @@ impl Session {
             let (user, database) = (text(&self.users.key.user), text(&self.users.key.database));
             let application_name = current.get(b"application_name").map(text).unwrap_or_default();
             let client = address(self.handle.peer);
-            let speaker =
-                Speaker { user: &user, database: &database, application_name: &application_name, client };
+            let share = u32::try_from(self.handle.pid).ok().map(Share::Session);
+            let speaker = Speaker {
+                user: &user,
+                database: &database,
+                application_name: &application_name,
+                client,
+                share,
+            };
             *known = Audience {
                 generation: rules.generation(),
                 settings: Some(Arc::clone(current)),
@@ -133,47 +137,15 @@ impl Session {
         Asked {
             hint: ask.hint,
             rule,
-            reads_on_primary: self.settings.reads_on_primary,
+            reads_on_primary: self.settings.reads_on_primary && !self.shared.is_spilled(),
             level: level.or_else(|| rule?.consistency),
-        }
-    }
-
-    /// Counts an error for the rule of the unit that met it.
-    pub(crate) fn count_failure(&self, ask: Ask) {
-        if self.failed
-            && let Some(rule) = ask.rule(&self.settings)
-        {
-            rule.counters.error();
-        }
-    }
-
-    /// Counts what became of the unit for the rules that it met.
-    pub(crate) fn count_rules(&self, attempt: &Attempt, decision: &Decision) {
-        if attempt.ask.prepares {
-            return;
-        }
-        let Found { rule, shadow } = attempt.ask.found;
-        let get = |id| self.settings.rules.get(id);
-        let for_replicas = |rule: &Rule| rule.aim.is_some_and(|aim| aim != Aim::Primary);
-        if let Some(rule) = rule.and_then(get) {
-            let kept = for_replicas(rule)
-                && !matches!(decision.reason, Reason::Rule(_))
-                && !matches!(decision.target, Target::Replica(_));
-            rule.counters.hit(decision.target, kept.then_some(&decision.reason));
-        }
-        if let Some(rule) = shadow.and_then(get) {
-            let is_read = attempt.verdict == pgsplit_sql::Verdict::Read && decision.target != Target::Held;
-            let target = match rule.aim {
-                Some(Aim::Primary) => 0,
-                Some(_) => usize::from(is_read),
-                None => decision.target.index(),
-            };
-            rule.counters.shadow(target);
+            refused: ask.refused,
         }
     }
 }
 
-fn address(peer: Peer) -> Option<IpAddr> {
+/// Where a client is.
+pub(crate) fn address(peer: Peer) -> Option<IpAddr> {
     match peer {
         Peer::Tcp(address) => Some(address.ip()),
         Peer::Unix => None,

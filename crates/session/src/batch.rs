@@ -8,6 +8,7 @@ use pgsplit_wire::frontend::{Bind, Kind, Parse, execute, target};
 use pgsplit_wire::{Frame, build, next_frame};
 
 use crate::ask::{Ask, words};
+use crate::causality::Reads;
 use crate::end::End;
 use crate::link::{To, What};
 use crate::local::may_be_local;
@@ -34,6 +35,7 @@ pub(crate) fn frames(bytes: &[u8]) -> impl Iterator<Item = Frame<'_>> {
 pub(crate) struct Survey {
     pub(crate) verdict: Verdict,
     pub(crate) effects: Effects,
+    pub(crate) reads: Reads,
     /// Facts of its Parse messages, in order.
     pub(crate) parsed: Vec<Arc<Facts>>,
     /// Facts of those texts that call prepared statements by their names.
@@ -74,6 +76,7 @@ impl Session {
             effects: survey.effects,
             end,
             repeatable: end == BatchEnd::Sync && !self.open && survey.verdict == Verdict::Read,
+            reads: survey.reads,
             stale: if self.open { Vec::new() } else { std::mem::take(&mut survey.stale) },
             ask: survey.ask,
         };
@@ -88,7 +91,8 @@ impl Session {
             }
         }
         if self.state.is_unreadable() {
-            attempt.effects |= Effects::OPAQUE | Effects::MAYBE_DDL;
+            attempt.effects |= self.unread();
+            self.writes_anything();
         }
         // When it runs again elsewhere, its names must mean what they meant before.
         let names = (attempt.repeatable && survey.names)
@@ -118,6 +122,7 @@ impl Session {
             return Ok(());
         }
         let attempt = Attempt { effects: Effects::NONE, ..Attempt::unread(end) };
+        self.begin_unit();
         self.attempt(&attempt, &mut |_, link| {
             build::sync(&mut link.out);
             link.owe(What::Sync, To::Client);
@@ -146,6 +151,7 @@ impl Session {
         let mut survey = Survey {
             verdict: Verdict::Read,
             effects: Effects::NONE,
+            reads: Reads::default(),
             parsed: Vec::new(),
             mentions: Vec::new(),
             stale: Vec::new(),
@@ -156,6 +162,8 @@ impl Session {
             local: false,
             ask: Ask::default(),
         };
+        self.begin_unit();
+        let database = self.database();
         let mut bound = Verdicts::default();
         let mut parsed = Verdicts::default();
         let mut here: Vec<(&[u8], Arc<Facts>, Around<'_>)> = Vec::new();
@@ -166,11 +174,12 @@ impl Session {
                     let (facts, around) = self.shared.analyzer.read(parse.text, catalog);
                     if facts.effects.contains(Effects::OPAQUE) {
                         self.note_mentioned(parse.text);
+                        self.note_durability(parse.text);
                     }
                     if facts.effects.contains(Effects::VACATES) {
                         self.vacate(parse.text);
                     }
-                    self.tally.reads(parse.text);
+                    self.tally.hears(words(&around));
                     survey.idle = false;
                     survey.names = true;
                     survey.local |= may_be_local(&facts);
@@ -178,6 +187,7 @@ impl Session {
                         let ask = self.asks_for(&facts, catalog, words(&around));
                         parsed.ask(ask, &self.settings);
                     }
+                    survey.reads.add(&self.shared.marks, database, &facts.read);
                     parsed.add(&facts);
                     here.push((parse.name, facts.clone(), around));
                     survey.mentions.extend(mentions(&facts));
@@ -190,7 +200,6 @@ impl Session {
                     let fresh = here.iter().rfind(|(name, ..)| *name == bind.statement);
                     let known = self.prepared(bind.statement).filter(|_| fresh.is_none()).cloned();
                     let named = known.as_ref().filter(|_| !bind.statement.is_empty());
-                    let text = named.and_then(|known| known.said.comment());
                     survey.stale.extend(named.filter(|known| known.catalog != catalog.version()).cloned());
                     let meant = match (fresh, &known) {
                         (Some((_, facts, around)), _) => Some((facts.clone(), words(around))),
@@ -202,13 +211,13 @@ impl Session {
                     if let Some((facts, words)) = meant {
                         let ask = self.asks_for(&facts, catalog, words);
                         bound.ask(ask, &self.settings);
+                        self.runs(&facts);
+                        survey.reads.add(&self.shared.marks, database, &facts.read);
                         bound.add(&facts);
                         self.tally.executes(facts.clone());
-                        if let Some(known) = text {
-                            self.tally.reads(&known);
-                        }
+                        self.tally.hears(words);
                         survey.local |= may_be_local(&facts);
-                        survey.effects |= facts.effects;
+                        survey.effects |= self.may_leave(&facts);
                         survey.mentions.extend(mentions(&facts));
                     }
                 }
@@ -233,8 +242,10 @@ impl Session {
                             let ask = self.asks_for(&facts, catalog, portal.prepared.said.words());
                             bound.ask(ask, &self.settings);
                         }
+                        self.runs(&facts);
+                        survey.reads.add(&self.shared.marks, database, &facts.read);
                         bound.add(&facts);
-                        survey.effects |= facts.effects;
+                        survey.effects |= self.may_leave(&facts);
                     }
                 }
                 b'C' => {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use pgsplit_pool::{CheckoutError, OpenError, Pool, Replay, Server};
-use pgsplit_route::{NodeId, PinReason, Target};
+use pgsplit_route::{Node, NodeId, PinReason, Target, Wanted};
 use pgsplit_sql::Effects;
 use pgsplit_wire::{PgError, Status, sqlstate};
 
@@ -17,7 +17,7 @@ use crate::end::End;
 use crate::link::{Held, Link, To};
 use crate::metrics::Metrics;
 use crate::registry::ClientState;
-use crate::relay::Relayed;
+use crate::relay::{Break, Relayed};
 use crate::session::Session;
 
 /// Why a unit gets no connection.
@@ -25,6 +25,8 @@ use crate::session::Session;
 pub(crate) enum NoLink {
     /// The replica is of no use now: decide again without it.
     Elsewhere(NodeId),
+    /// The cluster has changed, and nothing was sent: decide again.
+    Again,
     /// The unit fails with an ErrorResponse, whole.
     Failed(BytesMut),
     /// The session ends.
@@ -47,11 +49,19 @@ impl From<End> for NoLink {
 
 impl Session {
     /// Makes sure that a connection of the target is held, in the session's state. `effects` are the unit's.
-    pub(crate) async fn acquire(&mut self, target: Target, effects: Effects) -> Result<(), NoLink> {
+    pub(crate) async fn acquire(
+        &mut self,
+        target: Target,
+        wanted: &Wanted,
+        effects: Effects,
+    ) -> Result<(), NoLink> {
         if self.link.is_none() {
             let (server, replica) = match target {
-                Target::Replica(node) => (self.checkout_replica(node).await?, true),
-                Target::Held | Target::Primary => (self.checkout_primary().await?, false),
+                Target::Replica(node) => {
+                    let (server, life) = self.checkout_replica(node, wanted).await?;
+                    (server, Some(life))
+                }
+                Target::Held | Target::Primary => (self.checkout_primary().await?, None),
             };
             self.attach(server, replica).await?;
         }
@@ -80,14 +90,14 @@ impl Session {
 
     /// The primary, waited for if need be.
     async fn primary(&mut self) -> Result<NodeId, NoLink> {
-        if let Some(primary) = self.shared.view.load().primary {
+        if let Some(primary) = self.shared.view.load().writable() {
             return Ok(primary);
         }
         self.handle.set_state(ClientState::Waiting);
         let most = self.settings.failover_wait;
         let control = self.shared.control.clone();
         let found = self.unless_cancelled(Box::pin(async move { control.wait_primary(most).await })).await?;
-        match self.shared.view.load().primary {
+        match self.shared.view.load().writable() {
             Some(primary) if found => Ok(primary),
             _ => Err(no_primary(most)),
         }
@@ -112,21 +122,50 @@ impl Session {
                     }
                     no_primary(most)
                 }
+                // Its pool is full of statements that it does not answer.
+                CheckoutError::Moved | CheckoutError::Timeout
+                    if since.elapsed() < most && !self.is_writable(node) =>
+                {
+                    continue;
+                }
+                CheckoutError::Moved if since.elapsed() < most => continue,
                 CheckoutError::Open(OpenError::Refused { frame, .. }) => NoLink::Failed(as_error(&frame)),
                 error => error.to_pg().into(),
             });
         }
     }
 
-    async fn checkout_replica(&mut self, node: NodeId) -> Result<Box<Server>, NoLink> {
-        self.checkout(node).await?.map_err(|error| match error {
+    /// A connection to a replica, and the life of the replica in which it is what is wanted.
+    async fn checkout_replica(
+        &mut self,
+        node: NodeId,
+        wanted: &Wanted,
+    ) -> Result<(Box<Server>, u64), NoLink> {
+        let server = self.checkout(node).await?.map_err(|error| match error {
             CheckoutError::Open(_) => NoLink::Elsewhere(node),
+            CheckoutError::Moved if !self.answers(node) => NoLink::Elsewhere(node),
+            CheckoutError::Moved => NoLink::Again,
             error => error.to_pg().into(),
-        })
+        })?;
+        match self.confirm(&server, wanted).await? {
+            Some(life) => Ok((server, life)),
+            None => {
+                server.put_back();
+                Err(NoLink::Elsewhere(node))
+            }
+        }
+    }
+
+    fn answers(&self, node: NodeId) -> bool {
+        self.shared.view.load().node(node).is_some_and(Node::answers)
+    }
+
+    fn is_writable(&self, node: NodeId) -> bool {
+        self.shared.view.load().writable() == Some(node)
     }
 
     /// Waits, unless a cancel request arrives or the client goes away.
-    async fn unless_cancelled<T>(&mut self, work: impl Future<Output = T>) -> Result<T, NoLink> {
+    pub(crate) async fn unless_cancelled<T>(&mut self, work: impl Future<Output = T>) -> Result<T, NoLink> {
         self.handle.set_waiting();
         let mut work = pin!(work);
         let done = poll_fn(|cx| {
@@ -160,10 +199,11 @@ impl Session {
         async move { pool.take(&want, &base).await }
     }
 
-    /// Brings a connection into the session's state.
-    async fn attach(&mut self, server: Box<Server>, replica: bool) -> Result<(), NoLink> {
+    /// Brings a connection into the session's state; to a replica in this life, if to one.
+    async fn attach(&mut self, server: Box<Server>, replica: Option<u64>) -> Result<(), NoLink> {
         server.held_by(self.handle.pid);
-        let mut link = Box::new(Link::new(server, replica));
+        let (replica, life) = (replica.is_some(), replica.unwrap_or(0));
+        let mut link = Box::new(Link::new(server, replica, life));
         let want = self.state.settings.current().clone();
         if let Some(replay) = Replay::between(link.server.applied(), &want) {
             Metrics::count(&self.shared.metrics.replays);
@@ -181,6 +221,10 @@ impl Session {
             link.server.set_applied(&want);
             self.tell_changes(&mut link);
             self.link = Some(link);
+        }
+        if self.link.as_ref().is_some_and(|link| self.is_fenced(link)) {
+            self.detach();
+            return Err(NoLink::Again);
         }
         if self.settings.session_pooling && !replica {
             self.pin(Some(PinReason::SessionMode));
@@ -229,9 +273,11 @@ impl Session {
             }
             (Relayed::Broken(why), None) => {
                 let node = self.link.as_ref().map(|link| (link.server.node, link.replica));
+                self.hint();
                 self.detach();
                 match node {
                     Some((node, true)) => Err(NoLink::Elsewhere(node)),
+                    _ if !matches!(why, Break::Protocol(_)) => Err(NoLink::Again),
                     _ => Err(PgError::error(sqlstate::CONNECTION_FAILURE, why.to_string()).into()),
                 }
             }
@@ -242,6 +288,9 @@ impl Session {
     /// The client has gone: what still runs for it is cancelled.
     pub(crate) fn cancel_what_runs(&mut self) {
         if let Some(link) = self.link.take_if(|link| !link.owed.is_empty()) {
+            if !link.replica {
+                self.in_doubt();
+            }
             link.server.abandon(self.shared.pools.environment().tls.load_full());
         }
     }
@@ -250,6 +299,16 @@ impl Session {
     pub(crate) fn detach(&mut self) {
         self.handle.set_running(None);
         self.link = None;
+    }
+
+    /// Ends the connection that the session was tied to, before the client sees the end of its own.
+    pub(crate) async fn leave(&mut self) {
+        if self.state.pin.is_some()
+            && let Some(link) = self.link.take()
+        {
+            self.handle.set_running(None);
+            Box::pin(link.part().end()).await;
+        }
     }
 
     /// Gives the connection back, if the session does not need it any more.
@@ -282,7 +341,7 @@ impl Session {
 /// How long a primary that cannot be reached is left alone before it is tried again, or its successor.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
-fn no_primary(most: Duration) -> NoLink {
+pub(crate) fn no_primary(most: Duration) -> NoLink {
     let message = format!("no primary has appeared within health.failover_wait ({most:?})");
     PgError::error(sqlstate::CANNOT_CONNECT_NOW, message).into()
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pgsplit_auth::StoredPassword;
+use pgsplit_route::{Need, NodeId, Sample};
 use pgsplit_sql::Catalog;
 
 /// An answer that may take a moment.
@@ -47,6 +48,19 @@ pub trait Control: fmt::Debug + Send + Sync {
 
     /// Waits for a primary to be known, at most so long.
     fn wait_primary(&self, most: Duration) -> Later<'_, bool>;
+
+    /// Waits until `holds`, at most so long, while the nodes are asked how far they are, as far as `need` is not covered
+    /// or reached. With `confirm`, a node is asked again after this ticket at least. Whether it holds.
+    fn wait_positions<'a>(
+        &'a self,
+        need: Need,
+        confirm: Option<(NodeId, u64)>,
+        most: Duration,
+        holds: &'a (dyn Fn() -> bool + Sync),
+    ) -> Later<'a, bool>;
+
+    /// The primary's flushed position, asked for in this epoch or later, if that was done already.
+    fn sampled(&self, epoch: u64) -> Option<Sample>;
 }
 
 /// The facts of one database's catalog, kept up to date by the control plane.

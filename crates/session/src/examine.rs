@@ -29,7 +29,7 @@ const ASK: Effects = Effects::SETTING_OPAQUE
     .union(Effects::OPAQUE);
 
 /// How many names are asked for that a text has mentioned.
-pub(crate) const MOST_MENTIONED: usize = 100;
+const MOST_MENTIONED: usize = 100;
 
 /// One row for each thing found: what it is, and for settings the name and value. Every name is qualified, because the
 /// session's search_path is in force.
@@ -54,6 +54,25 @@ struct Found {
     settings: Vec<(Vec<u8>, Vec<u8>)>,
     /// What the connection was opened with and that is in force.
     opened: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Names that may be custom settings, bounded in number; most sessions have none.
+#[derive(Debug, Default)]
+pub(crate) struct Mentioned {
+    names: Box<[Box<[u8]>]>,
+}
+
+impl Mentioned {
+    /// As many of the names as there is room for.
+    pub(crate) fn add(&mut self, names: impl Iterator<Item = Box<[u8]>>) {
+        let room = MOST_MENTIONED.saturating_sub(self.names.len());
+        let mut new = names.take(room).peekable();
+        if new.peek().is_some() {
+            let mut names = std::mem::take(&mut self.names).into_vec();
+            names.extend(new);
+            self.names = names.into_boxed_slice();
+        }
+    }
 }
 
 impl Session {
@@ -91,14 +110,10 @@ impl Session {
         }
         let effects = std::mem::replace(&mut self.state.effects, Effects::NONE);
         if std::mem::take(&mut self.discarded) {
-            // DISCARD ALL leaves an empty string of every custom setting.
-            link.unclean |= self.state.pin == Some(PinReason::Setting);
-            let anything = self.functions_set_anything();
-            let kept = self.state.pin.filter(|pin| match pin {
-                PinReason::SessionMode | PinReason::Load | PinReason::Seed | PinReason::Other => true,
-                // The names that such functions have set stay known to the connection.
-                PinReason::Opaque => anything,
-                _ => false,
+            // DISCARD ALL leaves an empty string of every custom setting: nobody gets the connection next.
+            link.unclean |= matches!(self.state.pin, Some(PinReason::Setting | PinReason::Opaque));
+            let kept = self.state.pin.filter(|pin| {
+                matches!(pin, PinReason::SessionMode | PinReason::Load | PinReason::Seed | PinReason::Other)
             });
             self.pin(kept);
         }
@@ -112,8 +127,10 @@ impl Session {
         let pinned = self.state.pin.is_some();
         if self.stays_pinned() {
             // Asked once the pin ends, so that what hidden code has set is known to whom the connection goes next.
-            if effects.contains(Effects::OPAQUE) {
-                self.state.effects = Effects::OPAQUE;
+            for effect in [Effects::OPAQUE, Effects::SETS_ANYTHING] {
+                if effects.contains(effect) {
+                    self.state.effects |= effect;
+                }
             }
             if restores || !litter.is_empty() {
                 self.settle_quietly().await?;
@@ -233,23 +250,25 @@ impl Session {
             self.set_right().await?;
         }
         if is_asked_for(self.state.pin) {
-            let anything = hidden && self.functions_set_anything();
-            self.pin(found.pin.or(anything.then_some(PinReason::Opaque)));
+            // It outlasts what was found: no examination can tell that such a setting is gone.
+            let anything = effects.contains(Effects::SETS_ANYTHING) || hidden && self.was_misjudged();
+            let anything = anything.then_some(PinReason::Opaque);
+            self.pin(anything.or(found.pin));
         }
         Ok(())
     }
 
-    /// Whether there are functions that set what their sources do not name: they may have set anything.
-    fn functions_set_anything(&self) -> bool {
+    /// Whether what ran was judged by a catalog that knew of other code that may set anything than the present one.
+    fn was_misjudged(&self) -> bool {
         let catalog = self.catalog.load();
-        !catalog.is_known() || catalog.custom_settings().iter().any(|name| &**name == "*")
+        !catalog.is_known() || catalog.has_code_that_sets_anything() && catalog.hidden_code() != self.judged
     }
 
     /// Whether the session stays tied to its connection whatever an examination finds.
     fn stays_pinned(&self) -> bool {
         match self.state.pin {
             None => false,
-            Some(PinReason::Opaque) => self.functions_set_anything(),
+            Some(PinReason::Opaque) => true,
             pin => !is_asked_for(pin),
         }
     }
@@ -263,9 +282,8 @@ impl Session {
         let catalog = self.catalog.load();
         let known = catalog.custom_settings().iter().map(|name| name.as_bytes());
         let mentioned = std::mem::take(&mut self.mentioned);
-        for name in
-            known.chain(mentioned.iter().map(|name| &**name)).filter(|name| name.iter().all(is_name_byte))
-        {
+        let mentioned = mentioned.names.iter().map(|name| &**name);
+        for name in known.chain(mentioned).filter(|name| name.iter().all(is_name_byte)) {
             let parts = [
                 &b" UNION ALL SELECT 'custom', '"[..],
                 name,
@@ -293,11 +311,8 @@ impl Session {
                 && !word.ends_with(b".")
                 && word.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_')
         };
-        for word in text.split(|b| !is_name_byte(b)).filter(is_setting) {
-            if self.mentioned.len() < MOST_MENTIONED {
-                self.mentioned.push(word.to_ascii_lowercase().into());
-            }
-        }
+        let words = text.split(|b| !is_name_byte(b)).filter(is_setting);
+        self.mentioned.add(words.map(|word| word.to_ascii_lowercase().into()));
     }
 
     /// Waits for the answers to what was sent on the session's behalf. A failure ends the session: what is on the

@@ -11,10 +11,13 @@
 //! server says, `state` and `examine` keep the session's state, `statistics` counts statements. A replication connection
 //! is no session: `passage` carries its bytes.
 
+mod account;
 mod admit;
+mod alarm;
 mod answers;
 mod ask;
 mod batch;
+mod causality;
 mod checkout;
 mod control;
 mod end;
@@ -28,9 +31,11 @@ mod outcome;
 mod own;
 mod own_answers;
 mod passage;
+mod patience;
 mod phase;
 mod prepared;
 mod query;
+mod refusals;
 mod registry;
 mod relay;
 mod requests;
@@ -43,6 +48,7 @@ mod spare;
 mod stale;
 mod state;
 pub mod statistics;
+mod token;
 mod trace;
 mod turn;
 mod undo;
@@ -52,6 +58,8 @@ mod vacate;
 pub use admit::{Admitted, admit};
 pub use control::{CatalogSource, Control, Later, Stored};
 pub use metrics::Metrics;
+pub use patience::Fallback;
+pub use refusals::{Refusal, Refusals};
 pub use registry::{Client, ClientState, Identity, Registry};
-pub use serve::serve;
+pub use serve::{Serve, serve};
 pub use shared::{AuthMethod, SessionSettings, Shared};

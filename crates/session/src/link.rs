@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use pgsplit_pool::{Params, Server, Statement};
-use pgsplit_sql::Facts;
+use pgsplit_route::retry::Cause;
+use pgsplit_sql::{Effects, Facts};
 use pgsplit_wire::{Status, build};
 
 use crate::prepared::{Portal, Prepared};
 use crate::resets::Resets;
-use crate::retry::Again;
 use crate::spare;
 
 /// A held server connection.
@@ -24,6 +24,8 @@ pub(crate) struct Link {
     /// As of the last ReadyForQuery.
     pub status: Status,
     pub replica: bool,
+    /// The life of the replica in which it was chosen.
+    pub life: u64,
     /// The server takes copy data.
     pub copy_in: bool,
     /// Statements that were to be closed to make room, and were not, because of an error before.
@@ -41,6 +43,8 @@ pub(crate) struct Link {
     pub pass: usize,
     pub pass_shown: bool,
     pub held: Held,
+    /// A unit of the client was put on it.
+    pub begun: bool,
     /// What the client had been told before an answer was held back that tells it of changes.
     pub told_before: Option<Arc<Params>>,
     /// What was reset since the session's start-up values were last put back.
@@ -67,7 +71,7 @@ pub(crate) enum Held {
     /// Nothing of it has been forwarded.
     Yes,
     /// It will be run again: what still comes of this answer is thrown away.
-    Again(Again),
+    Again(Cause),
 }
 
 /// One answer that is owed.
@@ -106,6 +110,8 @@ pub(crate) enum What {
     Bind {
         portal: Box<[u8]>,
         before: Option<Arc<Portal>>,
+        /// What planning, which carries out functions of constants, may leave behind.
+        effects: Effects,
     },
     /// Describe; of what, when the client has prepared it.
     Describe {
@@ -163,7 +169,7 @@ pub(crate) enum Undo {
 }
 
 impl Link {
-    pub(crate) fn new(server: Box<Server>, replica: bool) -> Self {
+    pub(crate) fn new(server: Box<Server>, replica: bool, life: u64) -> Self {
         Self {
             foreign_sequences: server.sequences,
             server,
@@ -171,6 +177,7 @@ impl Link {
             owed: spare::queue(),
             status: Status::Idle,
             replica,
+            life,
             copy_in: false,
             strays: Vec::new(),
             doubtful_syncs: 0,
@@ -179,6 +186,7 @@ impl Link {
             pass: 0,
             pass_shown: false,
             held: Held::No,
+            begun: false,
             told_before: None,
             resets: Resets::default(),
             fault: None,
@@ -327,7 +335,44 @@ pub(crate) const UNKNOWN: u64 = 0;
 /// What server-side names begin with. The control character keeps them apart from any name that a client would use.
 pub(crate) const NAME_PREFIX: &str = "\u{1}pgsplit_";
 
-/// The name under which servers know a statement.
-pub(crate) fn server_name(id: u64) -> String {
-    format!("{NAME_PREFIX}{id}")
+/// The name under which servers know a statement. Made anew for each Bind, so without an allocation.
+pub(crate) struct ServerName {
+    bytes: [u8; NAME_PREFIX.len() + MOST_DIGITS],
+    length: usize,
+}
+
+/// Of a `u64`.
+const MOST_DIGITS: usize = 20;
+
+impl ServerName {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+pub(crate) fn server_name(id: u64) -> ServerName {
+    let mut bytes = [0; NAME_PREFIX.len() + MOST_DIGITS];
+    let digits = id.checked_ilog10().map_or(1, |log| log as usize + 1);
+    let length = NAME_PREFIX.len() + digits;
+    let mut rest = id;
+    for place in bytes.iter_mut().take(length).rev() {
+        *place = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    for (place, letter) in bytes.iter_mut().zip(NAME_PREFIX.bytes()) {
+        *place = letter;
+    }
+    ServerName { bytes, length }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_prefix_and_the_number() {
+        for id in [0, 7, 10, 4711, u64::MAX] {
+            assert_eq!(server_name(id).as_bytes(), format!("{NAME_PREFIX}{id}").as_bytes());
+        }
+    }
 }

@@ -8,11 +8,11 @@ use pgsplit_auth::scram;
 use pgsplit_auth::{InitialResponse, Secret, StoredPassword, Verifier};
 use pgsplit_net::{Opening, Stream, negotiate};
 use pgsplit_pool::{CheckoutError, Credentials, OpenError, Params, PoolKey, Settings, UserPools};
-use pgsplit_route::{NodeState, Role};
+use pgsplit_route::{Node, NodeState, Role};
 use pgsplit_wire::startup::{PROTOCOL_3_0, PROTOCOL_3_2, Replication, Startup};
 use pgsplit_wire::{HEADER, Header, PgError, Status, build, sqlstate};
 
-use crate::ask::Audience;
+use crate::examine::Mentioned;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::own::Own;
@@ -21,17 +21,16 @@ use crate::registry::{Client, Identity};
 use crate::session::{Session, Tally};
 use crate::shared::{AuthMethod, Shared};
 use crate::state::State;
-use crate::statistics::Database;
 
 /// The longest password message that is read.
 const MAX_PASSWORD_MESSAGE: usize = 16 * 1024;
 
 /// Who is served from now on.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "it is moved once, out of the login")]
 pub(crate) enum Entered {
-    Session(Session),
-    Replication(Passage),
+    /// On the heap from the start: each future that it is moved through would have room for it for ever.
+    Session(Box<Session>),
+    Replication(Box<Passage>),
 }
 
 /// Why there is no session.
@@ -183,7 +182,10 @@ impl Guest {
         }
         let credentials = self.authenticate(startup, &mut out).await?;
         let Some((base, own)) = base else {
-            return self.replicate(startup, &credentials, out).await.map(Entered::Replication);
+            return self
+                .replicate(startup, &credentials, out)
+                .await
+                .map(|passage| Entered::Replication(Box::new(passage)));
         };
         let key = PoolKey { user: startup.user.clone().into(), database: startup.database.clone().into() };
         let users = shared.pools.get(&key, credentials);
@@ -365,12 +367,9 @@ impl Guest {
         out: &mut BytesMut,
     ) -> Result<Arc<Client>, Refusal> {
         let handle = self.handle.clone().ok_or(Refusal::Gone)?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into();
-        handle.set_identity(Identity {
-            user: text(&startup.user),
-            database: text(&startup.database),
-            application: text(application),
-        });
+        let [user, database, application] =
+            [&startup.user, &startup.database, application].map(String::from_utf8_lossy);
+        handle.set_identity(Identity::new(&user, &database, &application));
         build::authentication_ok(out);
         params.encode(out);
         build::key_data(out, handle.pid, handle.key(startup.minor));
@@ -388,11 +387,11 @@ impl Guest {
         (base, own): (Arc<Settings>, Own),
         params: Arc<Params>,
         mut out: BytesMut,
-    ) -> Result<Session, Refusal> {
+    ) -> Result<Box<Session>, Refusal> {
         let database = String::from_utf8_lossy(&startup.database).into_owned();
         let application = base.get(b"application_name").unwrap_or_default();
         let handle = self.greet(startup, application, &params, &mut out).await?;
-        Ok(Session {
+        Ok(Box::new(Session {
             catalog: self.shared.control.catalog(&database),
             settings: self.shared.settings.load_full(),
             shared: self.shared.clone(),
@@ -408,18 +407,20 @@ impl Guest {
             skipping: false,
             discarded: false,
             unsettled: 0,
+            judged: 0,
             suspected: 0,
             fatal: false,
-            mentioned: Vec::new(),
-            audience: Audience::default(),
+            mentioned: Mentioned::default(),
+            audience: None,
             last: None,
             notice: None,
             failed: false,
             random: rand::random::<u32>() | 1,
+            alarm: 0,
             recorder: self.shared.statistics.recorder(),
-            database: Database::new(&database),
+            database: self.shared.statistics.database(&database),
             tally: Tally::default(),
-        })
+        }))
     }
 }
 
@@ -463,7 +464,9 @@ async fn reported(
     }
     let view = shared.view.load_full();
     let replicas = view.nodes.iter().filter(|node| node.role == Role::Replica && node.state == NodeState::Up);
-    let candidates: Vec<_> = view.primary.into_iter().chain(replicas.map(|node| node.id)).collect();
+    let mut candidates: Vec<_> = view.primary.into_iter().chain(replicas.map(|node| node.id)).collect();
+    // Nobody waits for one that does not answer while there are others.
+    candidates.sort_by_key(|id| !view.node(*id).is_some_and(Node::answers));
     let mut last = CheckoutError::NoNode;
     for node in candidates {
         let Some(pool) = users.pool(node) else { continue };

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pgsplit_pool::Histogram;
+use pgsplit_route::retry::Cause;
 use pgsplit_route::{Decision, NodeId, PinReason, Reason, Target};
 
 /// Counters of all sessions.
@@ -12,6 +13,8 @@ pub struct Metrics {
     pub decisions: [[AtomicU64; Reason::NAMES.len()]; Target::NAMES.len()],
     /// With `routing.mode = "shadow"`: where statements would have gone that went to the primary instead, likewise.
     pub shadow: [[AtomicU64; Reason::NAMES.len()]; Target::NAMES.len()],
+    /// Of these, reads that would have missed something on a replica that did not wait.
+    pub shadow_stale: AtomicU64,
     /// Units by the node that they ran on, by the place of the node in the view.
     pub statements: Box<[AtomicU64]>,
     /// From a unit's last byte from the client to ReadyForQuery, by [`Target::index`].
@@ -20,10 +23,20 @@ pub struct Metrics {
     pub pins: [AtomicU64; PinReason::ALL.len()],
     /// Sessions pinned at the moment, by the place in [`PinReason::ALL`].
     pub pinned: [AtomicU64; PinReason::ALL.len()],
+    /// Reads on the primary, and those that took longer than `routing.spill` allows; only with `routing.reads = "spill"`.
+    pub primary_reads: [AtomicU64; 2],
     /// Units that ended in an error.
     pub failed: AtomicU64,
-    /// Reads run again on another node.
-    pub retries: AtomicU64,
+    /// Reads run again on another node, by [`Cause::index`].
+    pub retries: [AtomicU64; Cause::NAMES.len()],
+    /// Reads that the budget did not let run again.
+    pub retries_denied: AtomicU64,
+    /// How long reads waited for a replica to catch up; only those that had to.
+    pub consistency_wait: Histogram,
+    /// Reads that no replica was far enough for when they came.
+    pub stale_prevented: AtomicU64,
+    /// Reads that failed because no replica caught up.
+    pub consistency_errors: AtomicU64,
     /// Connections brought into another session's settings.
     pub replays: AtomicU64,
     /// Connections examined for state that the text did not show.
@@ -49,6 +62,22 @@ impl Metrics {
     pub fn ran_on(&self, node: NodeId) {
         if let Some(counter) = self.statements.get(node.index()) {
             counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a read that is run again.
+    pub fn retried(&self, cause: Cause) {
+        if let Some(counter) = self.retries.get(cause.index()) {
+            Self::count(counter);
+        }
+    }
+
+    /// Counts a read on the primary.
+    pub fn read_on_primary(&self, slow: bool) {
+        let [all, of_them] = &self.primary_reads;
+        Self::count(all);
+        if slow {
+            Self::count(of_them);
         }
     }
 

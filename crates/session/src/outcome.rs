@@ -5,16 +5,17 @@
 
 use bytes::{Bytes, BytesMut};
 use pgsplit_pool::Params;
+use pgsplit_route::retry::Cause;
 use pgsplit_sql::command::Discard;
 use pgsplit_sql::{Command, Effects};
 use pgsplit_wire::backend::{Fields, command_tag, parameter, ready};
-use pgsplit_wire::{Status, build};
+use pgsplit_wire::{Status, build, sqlstate};
 
 use crate::answers::{Fate, OutOfStep};
-use crate::examine::MOST_MENTIONED;
+use crate::examine::Mentioned;
 use crate::link::{Held, Link, Owed, To, Undo, What};
 use crate::prepared::{BoundCall, Portal};
-use crate::retry::{Again, again};
+use crate::retry::failed_facts;
 use crate::session::Session;
 use crate::state::State;
 
@@ -27,6 +28,10 @@ impl Session {
     ) -> Result<Fate, OutOfStep> {
         let (name, value) = parameter(body).ok_or(OutOfStep("malformed ParameterStatus"))?;
         link.server.report(name, value);
+        if name == b"in_hot_standby" {
+            // It was promoted, or is not what it was taken for.
+            self.shared.pools.environment().report.hint(link.server.node);
+        }
         if name == b"in_hot_standby" || shown == Fate::Swallow {
             return Ok(Fate::Swallow);
         }
@@ -75,7 +80,10 @@ impl Session {
                     match facts.statements.get(at) {
                         Some(statement) => self.statement_done(link, statement, None, tag),
                         // More came than the text shows.
-                        None => self.state.effects |= facts.effects,
+                        None => {
+                            self.state.effects |= facts.effects;
+                            self.completed(link, None);
+                        }
                     }
                 }
             }
@@ -90,6 +98,7 @@ impl Session {
                     // Of a statement that was prepared by SQL, whose text is not known.
                     _ => {
                         self.state.effects |= Effects::OPAQUE | Effects::SETTING_OPAQUE | Effects::MAYBE_DDL;
+                        self.completed(link, None);
                     }
                 }
             }
@@ -163,6 +172,8 @@ impl Session {
 
     /// ReadyForQuery for the client, before it is forwarded.
     pub(crate) fn client_ready(&mut self, link: &mut Link, status: Status) {
+        self.acknowledged(link, status);
+        self.state.effects |= std::mem::replace(&mut self.state.expected, Effects::NONE);
         self.state.ready(status);
         if status == Status::Idle {
             if self.state.effects.contains(Effects::DDL) {
@@ -195,6 +206,18 @@ impl Session {
             fields.sqlstate() == *b"42601" && fields.get(b'P').is_some() && fields.get(b'W').is_none();
         if !unread {
             note_names(&mut self.mentioned, &mut self.state, &front.what);
+        } else if matches!(front.what, What::Query { facts: Some(_), .. } | What::Parse { .. }) {
+            self.state.expected = Effects::NONE;
+        }
+        if link.replica
+            && fields.sqlstate() == sqlstate::READ_ONLY_TRANSACTION
+            && let Some(facts) = failed_facts(&front.what, &self.state.portals)
+        {
+            self.remember_refusal(facts);
+        }
+        if !link.replica && fields.sqlstate() == sqlstate::READ_ONLY_TRANSACTION {
+            // The session may have asked for that, or the node is the primary no more.
+            self.shared.pools.environment().report.hint(link.server.node);
         }
         let simple = matches!(front.what, What::Query { .. } | What::Function);
         if matches!(to, To::Session | To::Examiner) {
@@ -202,7 +225,7 @@ impl Session {
             if link.held == Held::Yes {
                 // The read behind it runs without the session's settings: its answer does not count.
                 self.unsay(link);
-                link.held = Held::Again(Again::Primary);
+                link.held = Held::Again(Cause::NotReplayed);
             }
         } else {
             self.state.errored = true;
@@ -216,9 +239,9 @@ impl Session {
         }
         link.copy_in = false;
         if link.held == Held::Yes && matches!(to, To::Client | To::Silent) {
-            if let Some(again) = again(fields.sqlstate()) {
+            if let Some(cause) = self.repeats(link, fields.sqlstate()) {
                 self.unsay(link);
-                link.held = Held::Again(again);
+                link.held = Held::Again(cause);
                 return Ok(Fate::Swallow);
             }
             link.held = Held::No;
@@ -241,6 +264,8 @@ impl Session {
         portal: Option<&Portal>,
         tag: &[u8],
     ) {
+        self.set_durability(&statement.command);
+        self.completed(link, Some(&statement.command));
         match portal {
             Some(portal) => {
                 if portal.opaque {
@@ -276,14 +301,14 @@ impl Session {
         if statement.effects.contains(Effects::SEQUENCE_USE) {
             link.server.sequences = true;
         }
-        self.state.leaves(statement);
+        self.state.leaves(statement, self.judged);
     }
 }
 
 /// A statement has failed that calls `set_config`: custom names that were not there may be there now, with an empty
 /// string (`define_custom_variable` in guc.c), or not. The server is asked; where no names are known, nobody else gets
 /// the connection.
-fn note_names(mentioned: &mut Vec<Box<[u8]>>, state: &mut State, failed: &What) {
+fn note_names(mentioned: &mut Mentioned, state: &mut State, failed: &What) {
     let (statement, portal) = match failed {
         What::Query { facts: Some(facts), next } => (facts.statements.get(*next), None),
         What::Execute { portal: Some(portal) } => (portal.prepared.facts.single(), Some(portal)),
@@ -302,14 +327,18 @@ fn note_names(mentioned: &mut Vec<Box<[u8]>>, state: &mut State, failed: &What) 
     let is_new = |name: &[u8]| name.contains(&b'.') && state.settings.current().get(name).is_none();
     let mut names = calls.iter().map(|call| &*call.name).filter(|name| is_new(name)).peekable();
     if names.peek().is_some() {
-        let room = MOST_MENTIONED.saturating_sub(mentioned.len());
-        mentioned.extend(names.take(room).map(Box::from));
+        mentioned.add(names.map(Box::from));
         state.effects |= Effects::OPAQUE;
     }
 }
 
 /// ParseComplete, BindComplete, CloseComplete.
-pub(crate) fn on_complete(link: &mut Link, tag: u8, shown: Fate) -> Result<Fate, OutOfStep> {
+pub(crate) fn on_complete(
+    state: &mut State,
+    link: &mut Link,
+    tag: u8,
+    shown: Fate,
+) -> Result<Fate, OutOfStep> {
     let fits = match link.owed.front().map(|owed| &owed.what) {
         Some(What::Parse { undo }) => {
             if let Undo::OnServer(statement) | Undo::Both { statement, .. } = undo {
@@ -317,7 +346,11 @@ pub(crate) fn on_complete(link: &mut Link, tag: u8, shown: Fate) -> Result<Fate,
             }
             tag == b'1'
         }
-        Some(What::Bind { .. }) => tag == b'2',
+        Some(What::Bind { effects, .. }) => {
+            // Functions of constants are carried out by Bind.
+            state.effects |= *effects;
+            tag == b'2'
+        }
         Some(What::Close | What::Evict(_)) => tag == b'3',
         _ => false,
     };

@@ -2,6 +2,7 @@
 //! of PostgreSQL.
 
 use pgsplit_config::ConsistencyLevel;
+use pgsplit_route::Lsn;
 use pgsplit_sql::command::SetValue;
 use pgsplit_sql::{Command, Facts};
 use pgsplit_wire::{PgError, sqlstate::SqlState};
@@ -15,11 +16,20 @@ pub(crate) struct Own {
     pub consistency: Option<ConsistencyLevel>,
     /// `pgsplit.trace`.
     pub trace: bool,
+    /// `pgsplit.min_lsn`: what was given, and the position that reads must see.
+    pub min_lsn: Option<(Box<str>, Lsn)>,
 }
 
-/// The values through transactions.
+/// The values through transactions. Most sessions never set any, and have none.
 #[derive(Debug, Default)]
 pub(crate) struct OwnJournal {
+    values: Option<Box<Values>>,
+    /// How many savepoints there are.
+    depth: usize,
+}
+
+#[derive(Debug, Default)]
+struct Values {
     /// From the start-up parameters.
     base: Own,
     committed: Own,
@@ -30,12 +40,18 @@ pub(crate) struct OwnJournal {
     changed: bool,
 }
 
+/// What holds where nothing was set.
+static NOTHING_SET: Own = Own { target: None, consistency: None, min_lsn: None, trace: false };
+
 /// One of the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Name {
     Target,
     Consistency,
     Trace,
+    MinLsn,
+    /// What the session has written and seen, for another to wait for.
+    Token,
     /// The last statement's decision, which can only be shown.
     Last,
 }
@@ -52,9 +68,14 @@ impl Name {
             Some("target") => Ok(Self::Target),
             Some("consistency") => Ok(Self::Consistency),
             Some("trace") => Ok(Self::Trace),
+            Some("min_lsn") => Ok(Self::MinLsn),
+            Some("token") => Ok(Self::Token),
             Some("last") => Ok(Self::Last),
             _ => Err(PgError::error(UNKNOWN, format!("unrecognized configuration parameter \"{name}\""))
-                .hint("pgsplit has pgsplit.target, pgsplit.consistency, pgsplit.trace and pgsplit.last.")),
+                .hint(
+                    "pgsplit has pgsplit.target, pgsplit.consistency, pgsplit.min_lsn, pgsplit.trace, pgsplit.token and \
+                     pgsplit.last.",
+                )),
         }
     }
 }
@@ -119,7 +140,13 @@ impl Own {
                     return Err(PgError::error(INVALID_VALUE, message));
                 }
             },
-            Name::Last => {
+            Name::MinLsn if value.is_empty() => self.min_lsn = None,
+            // A token is a position behind whatever tells the cluster.
+            Name::MinLsn => match value.rsplit('.').next().map(str::parse) {
+                Some(Ok(position)) => self.min_lsn = Some((value.into(), position)),
+                _ => return invalid("Give what SHOW pgsplit.token has said, or a position like 0/3000148."),
+            },
+            Name::Last | Name::Token => {
                 return Err(PgError::error(FIXED, format!("parameter \"{name}\" cannot be changed")));
             }
         }
@@ -131,7 +158,8 @@ impl Own {
             Name::Target => self.target.clone_from(&base.target),
             Name::Consistency => self.consistency = base.consistency,
             Name::Trace => self.trace = base.trace,
-            Name::Last => {}
+            Name::MinLsn => self.min_lsn.clone_from(&base.min_lsn),
+            Name::Last | Name::Token => {}
         }
     }
 
@@ -147,20 +175,21 @@ impl Own {
             },
             Name::Trace if self.trace => "on",
             Name::Trace => "off",
-            Name::Last => "",
+            Name::MinLsn => self.min_lsn.as_ref().map_or("", |(text, _)| text),
+            Name::Last | Name::Token => "",
         }
     }
 }
 
 impl OwnJournal {
     pub(crate) fn new(base: Own) -> Self {
-        let now = || base.clone();
-        Self { committed: now(), now: now(), after: now(), base, savepoints: Vec::new(), changed: false }
+        let values = (base != NOTHING_SET).then(|| Box::new(Values::new(base, 0)));
+        Self { values, depth: 0 }
     }
 
     /// What is in force.
     pub(crate) fn now(&self) -> &Own {
-        &self.now
+        self.values.as_ref().map_or(&NOTHING_SET, |values| &values.now)
     }
 
     /// SET and RESET; `is_target` as in [`Own::set`].
@@ -169,6 +198,71 @@ impl OwnJournal {
         command: &Command,
         is_target: impl Fn(&str) -> bool,
     ) -> Result<(), PgError> {
+        let depth = self.depth;
+        self.values
+            .get_or_insert_with(|| Box::new(Values::new(Own::default(), depth)))
+            .change(command, is_target)
+    }
+
+    pub(crate) fn reset_all(&mut self) {
+        if let Some(values) = &mut self.values {
+            values.changed = true;
+            values.now = values.base.clone();
+            values.after = values.base.clone();
+        }
+    }
+
+    pub(crate) fn savepoint(&mut self) {
+        self.depth += 1;
+        if let Some(values) = &mut self.values {
+            values.savepoints.push((values.now.clone(), values.after.clone()));
+        }
+    }
+
+    pub(crate) fn release(&mut self, at: usize) {
+        self.depth = at;
+        if let Some(values) = &mut self.values {
+            values.savepoints.truncate(at);
+        }
+    }
+
+    pub(crate) fn rollback_to(&mut self, at: usize) {
+        self.depth = at + 1;
+        if let Some(values) = &mut self.values {
+            values.savepoints.truncate(at + 1);
+            if let Some((now, after)) = values.savepoints.last().cloned() {
+                (values.now, values.after) = (now, after);
+            }
+        }
+    }
+
+    pub(crate) fn commit(&mut self) {
+        self.end(|values| values.committed = values.after.clone());
+    }
+
+    pub(crate) fn rollback(&mut self) {
+        self.end(|values| values.after = values.committed.clone());
+    }
+
+    fn end(&mut self, settle: impl FnOnce(&mut Values)) {
+        self.depth = 0;
+        let Some(values) = &mut self.values else { return };
+        values.savepoints.clear();
+        if std::mem::take(&mut values.changed) {
+            settle(values);
+            values.now = values.after.clone();
+        }
+    }
+}
+
+impl Values {
+    fn new(base: Own, depth: usize) -> Self {
+        let now = || base.clone();
+        let savepoints = vec![(now(), now()); depth];
+        Self { committed: now(), now: now(), after: now(), base, savepoints, changed: false }
+    }
+
+    fn change(&mut self, command: &Command, is_target: impl Fn(&str) -> bool) -> Result<(), PgError> {
         self.changed = true;
         let mut change = |name: &str, value: Option<&str>, local: bool| {
             let both = [Some(&mut self.now), (!local).then_some(&mut self.after)];
@@ -189,43 +283,6 @@ impl OwnJournal {
             }
             Command::Reset(name) => change(name, None, false),
             _ => Ok(()),
-        }
-    }
-
-    pub(crate) fn reset_all(&mut self) {
-        self.changed = true;
-        self.now = self.base.clone();
-        self.after = self.base.clone();
-    }
-
-    pub(crate) fn savepoint(&mut self) {
-        self.savepoints.push((self.now.clone(), self.after.clone()));
-    }
-
-    pub(crate) fn release(&mut self, at: usize) {
-        self.savepoints.truncate(at);
-    }
-
-    pub(crate) fn rollback_to(&mut self, at: usize) {
-        self.savepoints.truncate(at + 1);
-        if let Some((now, after)) = self.savepoints.last().cloned() {
-            (self.now, self.after) = (now, after);
-        }
-    }
-
-    pub(crate) fn commit(&mut self) {
-        self.savepoints.clear();
-        if std::mem::take(&mut self.changed) {
-            self.now = self.after.clone();
-            self.committed = self.after.clone();
-        }
-    }
-
-    pub(crate) fn rollback(&mut self) {
-        self.savepoints.clear();
-        if std::mem::take(&mut self.changed) {
-            self.now = self.committed.clone();
-            self.after = self.committed.clone();
         }
     }
 }
@@ -261,6 +318,20 @@ mod tests {
         journal.commit();
         assert_eq!(target(&journal), "replica");
         journal.change(&Command::Reset("pgsplit.target".into()), |_| false).unwrap();
+        assert_eq!(target(&journal), "auto");
+    }
+
+    #[test]
+    fn a_savepoint_before_the_first_change_brings_back_that_nothing_was_set() {
+        let mut journal = OwnJournal::default();
+        journal.savepoint();
+        journal.savepoint();
+        set(&mut journal, false, "primary").unwrap();
+        journal.release(1);
+        assert_eq!(target(&journal), "primary");
+        journal.rollback_to(0);
+        assert_eq!(target(&journal), "auto");
+        journal.commit();
         assert_eq!(target(&journal), "auto");
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use pgsplit_sql::{Command, Facts, scan};
+use pgsplit_sql::{Command, Effects, Facts, scan};
 use pgsplit_wire::{HEADER, PgError, Status, build, frontend};
 
 use crate::end::End;
@@ -22,6 +22,7 @@ impl Session {
         if let Command::Show(name) = command {
             let value = match Name::of(name)? {
                 Name::Last => self.last_decision(),
+                Name::Token => return Err(token_alone()),
                 other => self.state.settings.own.now().show(other, self.settings.consistency).to_owned(),
             };
             if describe {
@@ -103,7 +104,7 @@ impl Session {
         build::parse(&mut link.out, b"", &raising(&error), &[0, 0]);
         link.owe(What::Parse { undo: Undo::Nothing }, To::Silent);
         build::bind(&mut link.out, b"", b"", &[0; 6]);
-        link.owe(What::Bind { portal: Box::default(), before: None }, To::Silent);
+        link.owe(What::Bind { portal: Box::default(), before: None, effects: Effects::NONE }, To::Silent);
         build::execute(&mut link.out, b"");
         link.owe(What::Execute { portal: None }, To::Client);
         link.server.unnamed = None;
@@ -112,7 +113,10 @@ impl Session {
     /// Whether a statement would fail.
     pub(crate) fn check_own(&self, command: &Command) -> Result<(), PgError> {
         if let Command::Show(name) = command {
-            return Name::of(name).map(drop);
+            return match Name::of(name)? {
+                Name::Token => Err(token_alone()),
+                _ => Ok(()),
+            };
         }
         let mut trial = crate::own::OwnJournal::new(self.state.settings.own.now().clone());
         trial.change(command, |word| self.shared.knows_target(word))
@@ -174,4 +178,9 @@ fn raising(error: &PgError) -> Vec<u8> {
         literal(&error.message)
     );
     format!("DO LANGUAGE plpgsql {}", literal(&body)).into_bytes()
+}
+
+/// The token is asked for in a query of its own, because the primary is asked for it.
+fn token_alone() -> PgError {
+    PgError::error(*b"0A000", "pgsplit.token can be shown only by a simple query of its own")
 }

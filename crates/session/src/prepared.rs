@@ -12,14 +12,49 @@ use pgsplit_wire::frontend::Bind;
 
 use crate::ask::Said;
 
-/// What a client's names stand for.
-pub(crate) type Names<T> = HashMap<Box<[u8]>, Arc<T>, RandomState>;
+/// What a client's names stand for. A client that gives no names, as most do, has no table.
+#[derive(Debug, Clone)]
+pub(crate) struct Names<T>(Option<Box<Table<T>>>);
+
+#[derive(Debug, Clone)]
+struct Table<T> {
+    by_name: HashMap<Box<[u8]>, T, RandomState>,
+}
+
+impl<T> Default for Names<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T> Names<T> {
+    pub(crate) fn get(&self, name: &[u8]) -> Option<&T> {
+        self.0.as_ref()?.by_name.get(name)
+    }
+
+    pub(crate) fn contains_key(&self, name: &[u8]) -> bool {
+        self.get(name).is_some()
+    }
+
+    pub(crate) fn insert(&mut self, name: Box<[u8]>, value: T) -> Option<T> {
+        let table = self.0.get_or_insert_with(|| Box::new(Table { by_name: HashMap::default() }));
+        table.by_name.insert(name, value)
+    }
+
+    pub(crate) fn remove(&mut self, name: &[u8]) -> Option<T> {
+        self.0.as_mut()?.by_name.remove(name)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0 = None;
+    }
+}
 
 /// A client's portals. The unnamed one, which most clients use alone, has a place of its own.
 #[derive(Debug, Default)]
 pub(crate) struct Portals {
     unnamed: Option<Arc<Portal>>,
-    named: Names<Portal>,
+    named: Names<Arc<Portal>>,
 }
 
 impl Portals {
@@ -42,9 +77,7 @@ impl Portals {
     /// The transaction has ended, and all portals with it.
     pub(crate) fn clear(&mut self) {
         self.unnamed = None;
-        if !self.named.is_empty() {
-            self.named.clear();
-        }
+        self.named.clear();
     }
 }
 

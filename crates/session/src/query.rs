@@ -4,6 +4,7 @@ use pgsplit_sql::{Command, Effects, Facts};
 use pgsplit_wire::{HEADER, PgError, Status, build, frontend, sqlstate};
 
 use crate::ask::words;
+use crate::causality::Reads;
 use crate::end::End;
 use crate::link::{To, What};
 use crate::metrics::Metrics;
@@ -21,6 +22,9 @@ impl Session {
         let (facts, around) = self.shared.analyzer.read(text, &catalog);
         // A simple query destroys the unnamed statement (exec_simple_query in postgres.c).
         self.state.unnamed = None;
+        if self.asks_token(&facts) {
+            return self.show_token().await;
+        }
         if facts.statements.iter().any(|one| is_own(&one.command)) {
             return self.own_query(frame, &facts).await;
         }
@@ -37,17 +41,24 @@ impl Session {
         }
         let mut attempt = Attempt {
             verdict: facts.verdict.clone(),
-            effects: facts.effects,
+            effects: self.may_leave(&facts),
             end: BatchEnd::Sync,
             repeatable: facts.verdict == Verdict::Read,
+            reads: Reads::default(),
             stale: Vec::new(),
             ask: self.asks_for(&facts, &catalog, words(&around)),
         };
+        self.begin_unit();
+        self.runs(&facts);
+        let database = self.database();
+        attempt.reads.add(&self.shared.marks, database, &facts.read);
         if self.state.is_unreadable() {
-            attempt.effects |= Effects::OPAQUE | Effects::MAYBE_DDL;
+            attempt.effects |= self.unread();
+            self.writes_anything();
         }
         if attempt.effects.contains(Effects::OPAQUE) {
             self.note_mentioned(text);
+            self.note_durability(text);
         }
         if attempt.effects.contains(Effects::VACATES) {
             self.vacate(text);
@@ -57,7 +68,7 @@ impl Session {
         }
         self.tally.begin();
         self.tally.executes(facts.clone());
-        self.tally.reads(text);
+        self.tally.hears(words(&around));
         self.attempt(&attempt, &mut |session, link| {
             session.send_named(link, &facts);
             link.out.extend_from_slice(frame);
@@ -76,7 +87,9 @@ impl Session {
             return Ok(());
         }
         self.tally.begin();
-        let attempt = Attempt::unread(BatchEnd::Sync);
+        let attempt = Attempt { effects: self.unread(), ..Attempt::unread(BatchEnd::Sync) };
+        self.begin_unit();
+        self.writes_anything();
         self.attempt(&attempt, &mut |_, link| {
             link.out.extend_from_slice(frame);
             link.owe(What::Function, To::Client);

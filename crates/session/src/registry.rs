@@ -1,7 +1,7 @@
 //! The clients that are connected: their cancel keys, what they are doing, and a way to wake them.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
@@ -45,12 +45,47 @@ impl ClientState {
 /// Who a client is, once it has logged in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
+    /// The three names, one behind the other, and where the second and the third begin: there are many clients.
+    names: Box<str>,
+    database: u32,
+    application: u32,
+}
+
+impl Identity {
+    /// From the names.
+    #[must_use]
+    pub fn new(user: &str, database: &str, application: &str) -> Self {
+        // A start-up packet is shorter than that.
+        let place = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        Self {
+            names: [user, database, application].concat().into(),
+            database: place(user.len()),
+            application: place(user.len() + database.len()),
+        }
+    }
+
+    fn part(&self, from: u32, to: Option<u32>) -> &str {
+        let to = to.map_or(self.names.len(), |to| to as usize);
+        self.names.get(from as usize..to).unwrap_or_default()
+    }
+
     /// Role name.
-    pub user: Box<str>,
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.part(0, Some(self.database))
+    }
+
     /// Database name.
-    pub database: Box<str>,
+    #[must_use]
+    pub fn database(&self) -> &str {
+        self.part(self.database, Some(self.application))
+    }
+
     /// `application_name`, as the connection began.
-    pub application: Box<str>,
+    #[must_use]
+    pub fn application(&self) -> &str {
+        self.part(self.application, None)
+    }
 }
 
 /// One connected client, as others see it.
@@ -59,9 +94,9 @@ pub struct Client {
     /// The process id that the client was told.
     pub pid: i32,
     /// The key that it must show to cancel.
-    key: Box<[u8]>,
+    key: [u8; 32],
     /// How much of the key it was told.
-    key_length: AtomicUsize,
+    key_length: AtomicU8,
     /// Where it came from.
     pub peer: Peer,
     /// When it connected.
@@ -82,6 +117,7 @@ struct Running {
     target: Option<Arc<CancelTarget>>,
     /// The client waits for a connection: a cancel ends the wait.
     waiting: bool,
+    /// A cancel request has come since.
     cancelled: bool,
 }
 
@@ -142,6 +178,11 @@ impl Client {
         if self.running().cancelled { Poll::Ready(()) } else { Poll::Pending }
     }
 
+    /// Whether a cancel request has arrived for the statement that runs.
+    pub(crate) fn was_cancelled(&self) -> bool {
+        self.running().cancelled
+    }
+
     /// Ready when the session should end.
     pub(crate) fn poll_closing(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.waker.register(cx.waker());
@@ -151,6 +192,16 @@ impl Client {
     /// Whether the session should end.
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
+    }
+
+    /// Has the session look at what it waits for when [`Client::wake`] is called.
+    pub(crate) fn register(&self, cx: &Context<'_>) {
+        self.waker.register(cx.waker());
+    }
+
+    /// Has the session look at what it waits for.
+    pub(crate) fn wake(&self) {
+        self.waker.wake();
     }
 
     /// Asks the session to end at the next safe point.
@@ -187,8 +238,8 @@ impl Registry {
         };
         let client = Arc::new(Client {
             pid,
-            key: rand::random::<[u8; 32]>().into(),
-            key_length: AtomicUsize::new(0),
+            key: rand::random(),
+            key_length: AtomicU8::new(0),
             peer,
             since: SystemTime::now(),
             identity: OnceLock::new(),
@@ -245,8 +296,8 @@ impl Registry {
             return None;
         }
         let mut running = client.running();
+        running.cancelled = running.waiting || running.target.is_some();
         if running.waiting {
-            running.cancelled = true;
             client.waker.wake();
         }
         running.target.as_ref().map(|target| target.begin())
@@ -256,14 +307,17 @@ impl Registry {
 impl Client {
     /// The key to be told to a client that speaks this minor version of the protocol: 4 or 32 bytes.
     pub(crate) fn key(&self, minor: u16) -> &[u8] {
-        let length = if minor >= 2 { self.key.len() } else { 4 };
-        self.key_length.store(length, Ordering::Relaxed);
-        self.key.get(..length).unwrap_or_default()
+        self.key_length.store(if minor >= 2 { 32 } else { 4 }, Ordering::Relaxed);
+        self.told_key()
+    }
+
+    fn told_key(&self) -> &[u8] {
+        self.key.get(..usize::from(self.key_length.load(Ordering::Relaxed))).unwrap_or_default()
     }
 
     /// Compares in constant time: the key is a secret. A client that was not told one yet has none.
     fn has_key(&self, key: &[u8]) -> bool {
-        let told = self.key.get(..self.key_length.load(Ordering::Relaxed)).unwrap_or_default();
+        let told = self.told_key();
         !told.is_empty()
             && told.len() == key.len()
             && told.iter().zip(key).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0

@@ -36,6 +36,10 @@ pub(crate) enum Relayed {
 pub(crate) enum Break {
     Io(io::Error),
     Protocol(OutOfStep),
+    /// The node does not answer its probe.
+    Silent,
+    /// The node is not the primary any more.
+    Fenced,
 }
 
 impl std::fmt::Display for Break {
@@ -46,6 +50,8 @@ impl std::fmt::Display for Break {
             }
             Self::Io(error) => error.fmt(f),
             Self::Protocol(OutOfStep(why)) => f.write_str(why),
+            Self::Silent => f.write_str("the node does not answer"),
+            Self::Fenced => f.write_str("the node is not the primary any more"),
         }
     }
 }
@@ -80,7 +86,10 @@ impl Session {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            (Poll::Pending, Ok(())) => Poll::Pending,
+            (Poll::Pending, Ok(())) => match self.alarmed(cx, link) {
+                Some(why) => Poll::Ready(Ok(Some(why))),
+                None => Poll::Pending,
+            },
         }
     }
 
@@ -115,6 +124,9 @@ impl Session {
         match self.poll_answers(cx, link)? {
             Poll::Ready(relayed) => return Poll::Ready(Ok(relayed)),
             Poll::Pending => {}
+        }
+        if let Some(why) = self.alarmed(cx, link) {
+            return Poll::Ready(Ok(Relayed::Broken(why)));
         }
         if listen && link.out.len() < MAX_PENDING {
             ready!(self.poll_client(cx))?;
@@ -178,6 +190,9 @@ impl Session {
             Err(why) => return Ok(Poll::Ready(Err(Break::Protocol(why)))),
         };
         let mut run = data.get(run).unwrap_or_default();
+        if link.held == Held::Yes && self.outbox.len() + run.len() > self.settings.retry_buffer {
+            link.held = Held::No;
+        }
         if self.outbox.is_empty() && link.held == Held::No && !run.is_empty() {
             while !run.is_empty() {
                 match self.client.poll_write(cx, run) {

@@ -38,7 +38,7 @@ impl Session {
         // While a change of the catalog is under way its version says nothing: an older plan could be met.
         let changing = catalog.version() == 0
             || self.catalog.is_stale()
-            || self.state.effects.intersects(Effects::DDL | Effects::MAYBE_DDL);
+            || (self.state.effects | self.state.expected).intersects(Effects::DDL | Effects::MAYBE_DDL);
         let statement =
             if shared && !changing { self.users.statements.intern(key) } else { Statement::alone(key) };
         let prepared = Prepared {
@@ -141,7 +141,10 @@ impl Session {
             self.send_unknown(link, bind.statement, |out, name| {
                 build::bind(out, bind.portal, name, bind.rest)
             });
-            link.owe(What::Bind { portal: bind.portal.into(), before: None }, To::Client);
+            link.owe(
+                What::Bind { portal: bind.portal.into(), before: None, effects: Effects::NONE },
+                To::Client,
+            );
             return Ok(());
         };
         let portal: Box<[u8]> = bind.portal.into();
@@ -158,9 +161,11 @@ impl Session {
             let name = server_name(prepared.statement.id);
             build::bind(&mut link.out, bind.portal, name.as_bytes(), bind.rest);
         }
+        // What is set is seen when it is carried out.
+        let effects = self.may_leave(&prepared.facts).without(Effects::SETTING_OPAQUE);
         let bound = Arc::new(Portal::new(prepared, &bind));
         let before = self.state.portals.set(&portal, Some(bound));
-        link.owe(What::Bind { portal, before }, To::Client);
+        link.owe(What::Bind { portal, before, effects }, To::Client);
         Ok(())
     }
 

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use pgsplit_net::Stream;
 use pgsplit_pool::UserPools;
+use pgsplit_route::rules::Words;
 use pgsplit_sql::Facts;
 use pgsplit_wire::Limits;
 
 use crate::ask::Audience;
 use crate::control::CatalogSource;
+use crate::examine::Mentioned;
 use crate::link::Link;
 use crate::registry::Client;
 use crate::shared::{SessionSettings, Shared};
 use crate::state::State;
-use crate::statistics::{Database, Recorder, route};
+use crate::statistics::{Database, Recorder};
 use crate::trace::Last;
 
 /// A logged-in client and everything that is known of it.
@@ -47,22 +49,26 @@ pub(crate) struct Session {
     /// The mark of a change of the catalog, 0 for none: until it is known, the connection is not examined and not given
     /// back.
     pub unsettled: u64,
+    /// [`pgsplit_sql::Catalog::hidden_code`] when the oldest of what is not examined yet was judged.
+    pub judged: u64,
     /// The mark of what hidden code may have changed in the catalog: the session's next decision waits for it.
     pub suspected: u64,
     /// Names in texts whose code runs out of sight, for the next examination.
-    pub mentioned: Vec<Box<[u8]>>,
-    /// What the session is to the rules.
-    pub audience: Audience,
+    pub mentioned: Mentioned,
+    /// What the session is to the rules, once there were any.
+    pub audience: Option<Box<Audience>>,
     /// The last statement's decision.
     pub last: Option<Last>,
     /// What is said with the end of the present answer (`pgsplit.trace`).
-    pub notice: Option<String>,
+    pub notice: Option<Box<str>>,
     /// The present unit has ended with an error that the client was told.
     pub failed: bool,
     pub random: u32,
+    /// The last alarm that was looked into.
+    pub alarm: u64,
     /// This thread's sheet of statements.
     pub recorder: Arc<Recorder>,
-    pub database: Database,
+    pub database: Arc<Database>,
     /// What the present unit came to, for the sheet.
     pub tally: Tally,
 }
@@ -72,40 +78,79 @@ pub(crate) struct Session {
 pub(crate) struct Tally {
     /// What it executes; most units execute one statement.
     pub first: Option<Arc<Facts>>,
-    pub more: Vec<Arc<Facts>>,
     pub failed: bool,
     pub rows: u64,
-    /// The application's route, of the first statement that has one.
-    pub route: Vec<u8>,
+    rest: Option<Box<Rest>>,
+}
+
+/// What most units have nothing of.
+#[derive(Debug, Default)]
+struct Rest {
+    more: Vec<Arc<Facts>>,
+    /// The tags, as in a comment, of the first statement that has any.
+    tags: Vec<u8>,
+    /// The word of the first hint.
+    hint: Option<Box<str>>,
 }
 
 impl Tally {
     /// Forgets what came before.
     pub(crate) fn begin(&mut self) {
         self.first = None;
-        self.more.clear();
         (self.failed, self.rows) = (false, 0);
-        self.route.clear();
+        if let Some(rest) = &mut self.rest {
+            rest.more.clear();
+            rest.tags.clear();
+            rest.hint = None;
+        }
     }
 
-    /// Looks for the route in a text that is executed.
-    pub(crate) fn reads(&mut self, text: &[u8]) {
-        if self.route.is_empty() {
-            route(text, &mut self.route);
+    /// Gives up what only a unit needs.
+    pub(crate) fn end(&mut self) {
+        self.rest = None;
+    }
+
+    /// Notes what is said around a text that is executed.
+    pub(crate) fn hears(&mut self, words: Words<'_>) {
+        if let Some(tags) = words.tags.filter(|tags| self.tags().is_empty() && tags.body().len() <= LONGEST) {
+            self.rest.get_or_insert_default().tags.extend_from_slice(tags.body());
+        }
+        if let Some(hint) = words.hint.filter(|_| self.hint().is_none()) {
+            self.rest.get_or_insert_default().hint = Some(hint.into());
         }
     }
 
     pub(crate) fn executes(&mut self, facts: Arc<Facts>) {
         if self.first.is_none() {
             self.first = Some(facts);
-        } else if self.more.len() < MOST_NOTED {
-            self.more.push(facts);
+            return;
         }
+        let more = &mut self.rest.get_or_insert_default().more;
+        if more.len() < MOST_NOTED {
+            more.push(facts);
+        }
+    }
+
+    /// The tags, as in a comment; empty without any.
+    pub(crate) fn tags(&self) -> &[u8] {
+        self.rest.as_ref().map_or(b"", |rest| &rest.tags)
+    }
+
+    /// The word of the hint.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.rest.as_ref()?.hint.as_deref()
+    }
+
+    /// What is executed behind the first.
+    pub(crate) fn take_more(&mut self) -> Vec<Arc<Facts>> {
+        self.rest.as_mut().map(|rest| std::mem::take(&mut rest.more)).unwrap_or_default()
     }
 }
 
 /// Statements of one batch that are noted.
 const MOST_NOTED: usize = 1_000;
+/// The longest tags that are noted, in bytes.
+const LONGEST: usize = 4 << 10;
 
 impl Session {
     /// Takes over what a reload has changed.
@@ -127,6 +172,17 @@ impl Session {
         self.random ^= self.random << 5;
         self.random
     }
+}
+
+thread_local! {
+    static TURN: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
+/// This thread's next turn, where each replica has its own.
+pub(crate) fn next_turn() -> u32 {
+    let turn = TURN.get();
+    TURN.set(turn.wrapping_add(1));
+    turn
 }
 
 impl Drop for Session {

@@ -1,7 +1,7 @@
 //! What all sessions share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -9,13 +9,15 @@ use pgsplit_auth::MockSecret;
 use pgsplit_config::ConsistencyLevel;
 use pgsplit_net::ServerTls;
 use pgsplit_pool::Pools;
-use pgsplit_route::{Aim, Rules, View};
+use pgsplit_route::{Aim, Marks, Rules, SpillLimits, View};
 use pgsplit_sql::Analyzer;
 use tokio::sync::Semaphore;
 
 use crate::control::Control;
 use crate::login::Verifiers;
 use crate::metrics::Metrics;
+use crate::patience::Fallback;
+use crate::refusals::Refusals;
 use crate::registry::Registry;
 use crate::statistics::Statistics;
 
@@ -41,6 +43,8 @@ pub struct SessionSettings {
     pub session_pooling: bool,
     /// Proved reads stay on the primary (`routing.reads = "primary"`), but for those that a hint or a rule sends away.
     pub reads_on_primary: bool,
+    /// They leave it while it is busy (`routing.reads = "spill"`).
+    pub spill: Option<SpillLimits>,
     /// Everything goes to the primary; where it would have gone is counted (`routing.mode = "shadow"`).
     pub shadow: bool,
     /// Comments and `pgsplit.target` may say where a statement goes.
@@ -59,8 +63,18 @@ pub struct SessionSettings {
     pub query: Option<Duration>,
     /// How long a statement waits for a primary to appear.
     pub failover_wait: Duration,
+    /// Other processes serve the same clients.
+    pub has_peers: bool,
+    /// How long a read waits for a replica to catch up.
+    pub consistency_wait: Duration,
+    /// What happens to it then.
+    pub fallback: Fallback,
+    /// How long it waits where that is to wait.
+    pub replica_wait: Duration,
     /// Bytes of a read's answer that are held back so that it can be run again elsewhere.
     pub retry_buffer: usize,
+    /// What each read adds to the budget of repeats: [`pgsplit_route::retry::Budget::earning`].
+    pub retry_earning: u32,
 }
 
 /// Statement statistics have this part of the cache's bytes: one in so many.
@@ -71,6 +85,8 @@ const STATISTICS: usize = 8;
 pub struct Shared {
     /// The cluster, as the control plane sees it.
     pub view: Arc<ArcSwap<View>>,
+    /// When tables were written.
+    pub marks: Arc<Marks>,
     /// Server connections.
     pub pools: Arc<Pools>,
     /// Facts of texts.
@@ -85,12 +101,17 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Statements served.
     pub statistics: Statistics,
+    /// What replicas have refused.
+    pub refusals: Refusals,
     /// Connected clients.
     pub registry: Registry,
     /// Logins in progress.
     pub(crate) logins: Semaphore,
     pub(crate) mock: MockSecret,
     pub(crate) verifiers: Verifiers,
+    spilled: AtomicBool,
+    /// Counts alarms: those who wait for a node look whether they still may.
+    pub(crate) alarms: AtomicU64,
     draining: AtomicBool,
 }
 
@@ -107,12 +128,15 @@ impl Shared {
         cache_bytes: usize,
         logins: usize,
     ) -> Result<Arc<Self>, pgsplit_auth::Error> {
-        let nodes = pools.environment().view.load().nodes.len();
         // `routing.cache` is for both.
         let analyzer = Analyzer::new(cache_bytes - cache_bytes / STATISTICS);
         analyzer.set_marker(settings.rules.clone());
+        let view = pools.environment().view.load();
+        let (nodes, marks) = (view.nodes.len(), view.marks.clone());
+        drop(view);
         Ok(Arc::new(Self {
             view: pools.environment().view.clone(),
+            marks,
             pools,
             statistics: Statistics::new(cache_bytes / STATISTICS),
             analyzer,
@@ -120,10 +144,13 @@ impl Shared {
             settings: ArcSwap::from_pointee(settings),
             tls: ArcSwap::from_pointee(tls),
             metrics: Arc::new(Metrics::new(nodes)),
+            refusals: Refusals::default(),
             registry: Registry::default(),
             logins: Semaphore::new(logins),
             mock: MockSecret::new()?,
             verifiers: Verifiers::default(),
+            spilled: AtomicBool::new(false),
+            alarms: AtomicU64::new(0),
             draining: AtomicBool::new(false),
         }))
     }
@@ -137,6 +164,25 @@ impl Shared {
     pub fn set_settings(&self, settings: SessionSettings) {
         self.analyzer.set_marker(settings.rules.clone());
         self.settings.store(Arc::new(settings));
+    }
+
+    /// Reads go to the replicas because the primary is busy, or come back. True when that is a change.
+    pub fn spill(&self, spilled: bool) -> bool {
+        self.spilled.swap(spilled, Ordering::Relaxed) != spilled
+    }
+
+    /// Whether reads go to the replicas because the primary is busy.
+    #[must_use]
+    pub fn is_spilled(&self) -> bool {
+        self.spilled.load(Ordering::Relaxed)
+    }
+
+    /// A node does not answer, or the primary is another one: connections that must not be used are closed, and whoever
+    /// waits for such a node does so no longer.
+    pub fn alarm(&self) {
+        self.pools.revise();
+        self.alarms.fetch_add(1, Ordering::AcqRel);
+        self.registry.all().iter().for_each(|client| client.wake());
     }
 
     /// No new clients; idle ones are told to go, the others when their transaction has ended.

@@ -1,15 +1,14 @@
 //! What a session has that must be there on whatever connection serves it next.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
 use pgsplit_pool::Params;
 use pgsplit_route::{PinReason, SessionView};
 use pgsplit_sql::command::{Discard, Isolation, SetValue, TransactionModes};
 use pgsplit_sql::{Command, Effects, Statement};
 use pgsplit_wire::Status;
 
+use crate::causality::Causality;
 use crate::journal::Journal;
 use crate::prepared::{BoundCall, Names, Portals, Prepared};
 
@@ -29,13 +28,17 @@ pub(crate) struct State {
     pub lost: bool,
     /// What the present transaction may have done.
     pub effects: Effects,
+    /// What the present unit may leave behind besides, if it fails half-way.
+    pub expected: Effects,
     /// An error came since the last commit.
     pub errored: bool,
     pub unnamed: Option<Arc<Prepared>>,
-    pub names: Names<Prepared>,
+    pub names: Names<Arc<Prepared>>,
     pub portals: Portals,
-    /// Statements prepared by SQL that set nothing as far as their texts show.
-    plain: HashSet<Box<str>, RandomState>,
+    pub causality: Causality,
+    /// Statements prepared by SQL that set nothing as far as their texts show, and
+    /// [`pgsplit_sql::Catalog::hidden_code`] when that was found.
+    plain: Names<u64>,
 }
 
 impl State {
@@ -49,11 +52,13 @@ impl State {
             begin: Vec::new(),
             lost: false,
             effects: Effects::NONE,
+            expected: Effects::NONE,
             errored: false,
             unnamed: None,
-            names: HashMap::default(),
+            names: Names::default(),
             portals: Portals::default(),
-            plain: HashSet::default(),
+            causality: Causality::default(),
+            plain: Names::default(),
         }
     }
 
@@ -128,10 +133,7 @@ impl State {
             }
             Command::Deallocate(Some(name)) => {
                 self.names.remove(name.as_bytes());
-                self.plain.remove(&**name);
-            }
-            Command::Prepare { name } if statement.effects.contains(Effects::PREPARES_PLAIN) => {
-                self.plain.insert((**name).into());
+                self.plain.remove(name.as_bytes());
             }
             Command::Savepoint(name) => self.settings.savepoint(name),
             Command::Release(name) => self.settings.release(name),
@@ -148,11 +150,27 @@ impl State {
         }
     }
 
-    /// What a statement that was carried out may have left behind. EXECUTE does what the statement does that it names.
-    pub(crate) fn leaves(&mut self, statement: &Statement) {
-        let plain = matches!(&statement.command, Command::Execute { name } if self.plain.contains(&**name));
-        self.effects |=
-            if plain { statement.effects.without(Effects::SETTING_OPAQUE) } else { statement.effects };
+    /// A statement was carried out, judged by a catalog with this [`pgsplit_sql::Catalog::hidden_code`]: what it may have
+    /// left behind.
+    pub(crate) fn leaves(&mut self, statement: &Statement, hidden_code: u64) {
+        if let Command::Prepare { name } = &statement.command
+            && statement.effects.contains(Effects::PREPARES_PLAIN)
+        {
+            self.plain.insert(name.as_bytes().into(), hidden_code);
+        }
+        self.effects |= self.may_leave(statement, hidden_code);
+    }
+
+    /// What a statement may leave behind. EXECUTE does what the statement does that it names.
+    pub(crate) fn may_leave(&self, statement: &Statement, hidden_code: u64) -> Effects {
+        let Command::Execute { name } = &statement.command else { return statement.effects };
+        match self.plain.get(name.as_bytes()) {
+            Some(known) if *known == hidden_code => {
+                statement.effects.without(Effects::SETTING_OPAQUE | Effects::SETS_ANYTHING)
+            }
+            Some(_) => statement.effects.without(Effects::SETTING_OPAQUE),
+            None => statement.effects,
+        }
     }
 
     fn set(&mut self, name: &str, value: &SetValue) {

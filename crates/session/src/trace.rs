@@ -27,7 +27,7 @@ impl Session {
             generation: self.settings.rules.generation(),
         });
         self.notice =
-            self.state.settings.own.now().trace.then(|| format!("pgsplit: {}", self.last_decision()));
+            self.state.settings.own.now().trace.then(|| format!("pgsplit: {}", self.last_decision()).into());
     }
 
     /// The last statement's decision in words.

@@ -3,26 +3,29 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
-use pgsplit_route::{Decision, Excluded, Reason, Target, decide};
-use pgsplit_sql::{Catalog, Effects, NotRead, Verdict};
+use pgsplit_route::retry::Again;
+use pgsplit_route::rules::Ended;
+use pgsplit_route::{Decision, Excluded, Policy, Reason, Target, Wanted, decide};
+use pgsplit_sql::{Catalog, Effects, Facts, NotRead, Verdict};
 use pgsplit_wire::{PgError, Status, build, sqlstate};
 
 use crate::ask::Ask;
+use crate::causality::Reads;
 use crate::checkout::NoLink;
 use crate::end::End;
-use crate::link::{Held, Link};
+use crate::link::Link;
 use crate::metrics::Metrics;
+use crate::patience::Fallback;
 use crate::prepared::Prepared;
 use crate::registry::ClientState;
 use crate::relay::{Break, Relayed};
-use crate::retry::Again;
-use crate::session::Session;
+use crate::retry::lost_error;
+use crate::session::{Session, next_turn};
 use crate::spare;
-use crate::statistics::Ran;
 use crate::unit::{BatchEnd, Unit, next_unit};
 
 /// What a unit is, as far as trying it on a connection goes.
@@ -35,6 +38,8 @@ pub(crate) struct Attempt {
     pub end: BatchEnd,
     /// Its answer may be held back, and it may run again elsewhere.
     pub repeatable: bool,
+    /// What it reads.
+    pub reads: Reads,
     /// Statements that it binds and that were prepared before the catalog changed.
     pub stale: Vec<Arc<Prepared>>,
     /// What it asks for.
@@ -49,6 +54,7 @@ impl Attempt {
             effects: Effects::OPAQUE | Effects::MAYBE_DDL,
             end,
             repeatable: false,
+            reads: Reads::default(),
             stale: Vec::new(),
             ask: Ask::default(),
         }
@@ -59,17 +65,36 @@ impl Attempt {
 pub(crate) type Put<'a> = &'a mut (dyn FnMut(&mut Session, &mut Link) -> Result<(), End> + Send);
 
 impl Session {
-    /// Serves the client until it leaves or must go.
-    pub(crate) async fn run(&mut self) -> Result<(), End> {
+    /// Does what is to be done about what was heard, and about what the client sends meanwhile, until there is nothing to
+    /// do but to wait for it.
+    pub(crate) async fn run(&mut self, mut heard: Result<Relayed, End>) -> Result<(), End> {
+        loop {
+            match heard? {
+                Relayed::Client => {}
+                // The catalog is known again, an asynchronous message was passed on, or the last answer that was owed.
+                Relayed::Answered => self.clean_up().await?,
+                Relayed::Broken(why) => return Err(self.lost(&why)),
+            }
+            // What was reloaded meanwhile holds for what has just come.
+            self.renew_settings();
+            self.units().await?;
+            match self.rest() {
+                (None, None) => return Ok(()),
+                (most, mark) => heard = self.listen(most, mark).await,
+            }
+        }
+    }
+
+    /// Everything that has come whole.
+    async fn units(&mut self) -> Result<(), End> {
         loop {
             if self.link.as_ref().is_some_and(|link| link.takes_copy()) {
-                Box::pin(self.copy_in()).await?;
+                self.copy_in().await?;
                 continue;
             }
             match next_unit(&self.inbox, &mut self.scanned, Self::limits())? {
-                // On the heap while it runs, so that an idle client has no room for it.
-                Some(unit) => Box::pin(self.unit(unit)).await?,
-                None => self.wait().await?,
+                Some(unit) => self.unit(unit).await?,
+                None => return Ok(()),
             }
         }
     }
@@ -113,7 +138,7 @@ impl Session {
 
     /// Before a message that does not belong to the extended protocol: what was sent of it without a Sync is answered,
     /// because it decides whether the message is skipped or is copy data. A server answers only when it is asked to.
-    async fn catch_up(&mut self) -> Result<(), End> {
+    pub(crate) async fn catch_up(&mut self) -> Result<(), End> {
         if !self.open {
             return Ok(());
         }
@@ -132,50 +157,50 @@ impl Session {
         if length == self.inbox.len() { std::mem::take(&mut self.inbox) } else { self.inbox.split_to(length) }
     }
 
-    /// Waits for the client to send something.
-    async fn wait(&mut self) -> Result<(), End> {
-        let idle = self.state.status == Status::Idle && !self.open;
+    /// The client is waited for, and nothing is kept that is not needed for that. Returns for how long at most, and until
+    /// the catalog is known as of which mark.
+    fn rest(&mut self) -> (Option<Duration>, Option<u64>) {
+        let idle = self.is_idle();
         self.handle.set_state(if idle { ClientState::Idle } else { ClientState::InTransaction });
         for buffer in [&mut self.inbox, &mut self.outbox] {
             if buffer.is_empty() && buffer.capacity() > 0 {
                 spare::keep(std::mem::take(buffer));
             }
         }
+        self.tally.end();
         let most = if idle { self.settings.idle_client } else { self.settings.idle_transaction };
-        let listened = match most {
-            None => self.listen(idle).await,
-            Some(most) => match tokio::time::timeout(most, self.listen(idle)).await {
-                Ok(listened) => listened,
-                Err(_) => Err(timed_out(idle, most).into()),
-            },
-        };
-        // What was reloaded meanwhile holds for what has just come.
-        self.renew_settings();
-        listened
+        (most, self.awaited_mark())
     }
 
-    /// Waits for the client, and for what the held connection says meanwhile.
-    async fn listen(&mut self, idle: bool) -> Result<(), End> {
-        let catalog = Arc::clone(&self.catalog);
-        let mut settled = self.awaited_mark().map(|mark| catalog.settled(mark));
-        let relayed = poll_fn(|cx| {
-            if idle && self.handle.poll_closing(cx).is_ready() {
-                return Poll::Ready(Err(End::from(PgError::fatal(
-                    sqlstate::ADMIN_SHUTDOWN,
-                    "terminating connection due to administrator command",
-                ))));
-            }
-            match (self.poll_relay(cx, true), &mut settled) {
-                (Poll::Pending, Some(settled)) => settled.as_mut().poll(cx).map(|()| Ok(Relayed::Answered)),
-                (polled, _) => polled,
-            }
-        })
-        .await?;
-        match relayed {
-            Relayed::Broken(why) => Err(self.lost(&why)),
-            // The catalog is known again, an asynchronous message was passed on, or the last answer that was owed.
-            Relayed::Answered => Box::pin(self.clean_up()).await,
-            Relayed::Client => Ok(()),
+    fn is_idle(&self) -> bool {
+        self.state.status == Status::Idle && !self.open
+    }
+
+    /// What the client or the held connection says next, or the end of an idle session.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Relayed, End>> {
+        if self.is_idle() && self.handle.poll_closing(cx).is_ready() {
+            return Poll::Ready(Err(End::from(PgError::fatal(
+                sqlstate::ADMIN_SHUTDOWN,
+                "terminating connection due to administrator command",
+            ))));
+        }
+        self.poll_relay(cx, true)
+    }
+
+    /// Waits for that, but no longer than `most`, and no longer than until the catalog is known as of `mark`.
+    async fn listen(&mut self, most: Option<Duration>, mark: Option<u64>) -> Result<Relayed, End> {
+        let (idle, catalog) = (self.is_idle(), Arc::clone(&self.catalog));
+        let mut settled = mark.map(|mark| catalog.settled(mark));
+        let heard = poll_fn(|cx| match (self.poll_next(cx), &mut settled) {
+            (Poll::Pending, Some(settled)) => settled.as_mut().poll(cx).map(|()| Ok(Relayed::Answered)),
+            (polled, _) => polled,
+        });
+        match most {
+            None => heard.await,
+            Some(most) => match tokio::time::timeout(most, heard).await {
+                Ok(heard) => heard,
+                Err(_) => Err(timed_out(idle, most).into()),
+            },
         }
     }
 
@@ -191,23 +216,60 @@ impl Session {
         let began = Instant::now();
         // What goes on after a Flush or behind copy data was decided and counted when it began.
         let goes_on = self.open;
+        if self.link.as_ref().is_some_and(|link| self.is_fenced(link)) {
+            return Err(self.lost(&Break::Fenced));
+        }
         let mut excluded = Excluded::default();
+        let mut agains = 0;
         let (mut primary, mut first) = (false, true);
+        // The life of the primary that it has failed on.
+        let mut failed = None;
         self.failed = false;
+        let chooses = self.link.is_none() && attempt.verdict == Verdict::Read;
+        let mut wanted = if chooses { self.wanted(attempt.reads, attempt.ask) } else { Wanted::NOTHING };
+        let mut patience = self.roam(&mut wanted);
+        if attempt.repeatable {
+            self.earn_repeat();
+        }
         loop {
-            let decision = self.decide(attempt, excluded, primary);
+            let decision = self.decide(attempt, &wanted, excluded, primary);
             let target = decision.target;
-            if let Err(no) = self.acquire(target, attempt.effects).await {
-                match no {
-                    NoLink::Elsewhere(node) => excluded.add(node),
-                    NoLink::Failed(frame) => {
-                        self.tally.failed = true;
-                        self.note(&decision, began, began.elapsed(), false);
-                        return self.fail(&frame, attempt.end);
-                    }
-                    NoLink::End(end) => return Err(end),
+            let acquired = match decision.reason {
+                Reason::Consistency | Reason::NoReplica if self.is_choosy(&decision.reason) => {
+                    self.consistent(&mut wanted, excluded, attempt, &mut patience).await
                 }
-                continue;
+                _ => self.acquire(target, &wanted, attempt.effects).await.map(|()| true),
+            };
+            match acquired {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(NoLink::Elsewhere(node)) => {
+                    excluded.add(node);
+                    continue;
+                }
+                Err(NoLink::Again) if agains < MOST_AGAIN => {
+                    agains += 1;
+                    continue;
+                }
+                Err(NoLink::Again) => {
+                    self.tally.failed = true;
+                    return self.fail_with(lost_error(), attempt.end);
+                }
+                Err(NoLink::Failed(frame)) => {
+                    self.tally.failed = true;
+                    let took = began.elapsed();
+                    self.count_end(attempt.ask, Ended { target, began, took, failed: true });
+                    self.note(&decision, began, took, false);
+                    return self.fail(&frame, attempt.end);
+                }
+                Err(NoLink::End(end)) => return Err(end),
+            }
+            let life = self.link.as_ref().map(|link| link.server.life());
+            if failed.is_some() && failed == life {
+                // Never twice on a node.
+                self.release();
+                self.tally.failed = true;
+                return self.fail_with(lost_error(), attempt.end);
             }
             if !goes_on || target != Target::Held {
                 self.shared.metrics.decided(&decision);
@@ -222,61 +284,42 @@ impl Session {
             if !attempt.stale.is_empty() && self.refuse_changed(&attempt.stale).await? {
                 return self.after(attempt.end).await;
             }
-            match self.send_and_relay(attempt, put).await? {
+            match self.send_and_relay(attempt, failed.is_none(), put).await? {
                 None => {
                     let took = began.elapsed();
                     if let Some(histogram) = self.shared.metrics.duration.get(target.index()) {
                         histogram.observe(took);
                     }
+                    if let Some(spill) = &self.settings.spill
+                        && (target, &attempt.verdict) == (Target::Primary, &Verdict::Read)
+                    {
+                        self.shared.metrics.read_on_primary(took > spill.read_latency);
+                    }
                     let pinned = self.state.pin;
                     let ended = self.after(attempt.end).await;
-                    self.count_failure(attempt.ask);
+                    self.count_end(attempt.ask, Ended { target, began, took, failed: self.failed });
                     self.note(&decision, began, took, self.state.pin.is_some() && self.state.pin != pinned);
                     return ended;
                 }
-                Some(again) => {
-                    Metrics::count(&self.shared.metrics.retries);
-                    if let Target::Replica(node) = target {
-                        excluded.add(node);
+                Some(cause) => {
+                    match target {
+                        Target::Replica(node) => excluded.add(node),
+                        Target::Held | Target::Primary => failed = life,
                     }
                     // Once on another replica, then the primary.
-                    primary = again == Again::Primary || excluded.count() > 1;
+                    primary = cause.again() == Again::Primary || excluded.count() > 1;
                 }
             }
         }
     }
 
-    /// Notes what the unit came to on the thread's sheet.
-    fn note(&mut self, decision: &Decision, began: Instant, took: Duration, pinned: bool) {
-        let replica = matches!(decision.target, Target::Replica(_));
-        let (failed, rows) = (std::mem::take(&mut self.tally.failed), std::mem::take(&mut self.tally.rows));
-        if failed {
-            Metrics::count(&self.shared.metrics.failed);
-        }
-        let Some(first) = self.tally.first.take() else { return };
-        let mut ran = Ran {
-            facts: &first,
-            database: &self.database,
-            decision,
-            replica,
-            began,
-            took,
-            failed,
-            rows,
-            pinned,
-            route: &self.tally.route,
-        };
-        self.recorder.note(&ran);
-        if !self.tally.more.is_empty() {
-            // What a batch came to as a whole is its first statement's.
-            (ran.failed, ran.rows, ran.pinned, ran.route) = (false, 0, false, b"");
-            for facts in self.tally.more.drain(..) {
-                self.recorder.note(&Ran { facts: &facts, ..ran });
-            }
-        }
+    /// Whether a read that no replica may answer now waits, or is served as `routing.fallback` says.
+    fn is_choosy(&self, reason: &Reason) -> bool {
+        !self.settings.shadow
+            && (*reason == Reason::Consistency || self.settings.fallback != Fallback::Primary)
     }
 
-    fn decide(&mut self, attempt: &Attempt, excluded: Excluded, primary: bool) -> Decision {
+    fn decide(&mut self, attempt: &Attempt, wanted: &Wanted, excluded: Excluded, primary: bool) -> Decision {
         if self.link.is_some() {
             let reason = match self.state.pin {
                 Some(why) => Reason::Pinned(why),
@@ -289,83 +332,33 @@ impl Session {
         if session.in_transaction {
             return Decision { target: Target::Primary, reason: Reason::Transaction };
         }
-        let random = self.random();
         let view = self.shared.view.load();
+        let random = if view.balance.policy == Policy::RoundRobin { next_turn() } else { self.random() };
         if primary && attempt.verdict == Verdict::Read {
             return Decision { target: Target::Primary, reason: Reason::Refused };
         }
-        let decision = decide(&attempt.verdict, session, self.asked(attempt.ask), &view, excluded, random);
+        let asked = self.asked(attempt.ask);
+        let decision = decide(&attempt.verdict, session, asked, &view, wanted, excluded, random);
         if !self.settings.shadow {
             return decision;
         }
-        self.shared.metrics.would_have(&decision);
+        self.count_shadow(attempt, &decision);
         Decision { target: Target::Primary, ..decision }
     }
 
-    /// One run of a unit on the connection that is held. `Some` when it must run again.
-    async fn send_and_relay(&mut self, attempt: &Attempt, put: Put<'_>) -> Result<Option<Again>, End> {
-        let Some(mut link) = self.link.take() else { return Ok(None) };
-        let hold = attempt.repeatable && link.replica && link.owes_client_nothing();
-        if hold && !self.outbox.is_empty() {
-            self.link = Some(link);
-            self.flush().await?;
-            let Some(back) = self.link.take() else { return Ok(None) };
-            link = back;
-        }
-        link.held = if hold { Held::Yes } else { Held::No };
-        self.note_effects(attempt.effects);
-        let put = put(self, &mut link);
-        self.say_what_is_due(&mut link);
-        self.link = Some(link);
-        put?;
-        self.open = attempt.end != BatchEnd::Sync;
-        if self.link.as_ref().is_some_and(|link| self.open && link.owed.len() >= MAX_OWED) {
-            self.catch_up().await?;
-        }
-        if self.open {
-            // What is answered meanwhile is passed on while the client's next messages are waited for.
-            return match self.drain().await? {
-                Some(why) => Err(self.lost(&why)),
-                None => Ok(None),
-            };
-        }
-        let relayed = self.relay_in_time(attempt.ask).await?;
-        let Some(link) = &mut self.link else { return Ok(None) };
-        match relayed {
-            Relayed::Answered if link.fault.is_some() && matches!(link.held, Held::Again(_)) => {
-                self.detach();
-                Ok(Some(Again::Primary))
-            }
-            Relayed::Answered if link.fault.is_some() => {
-                let why = "the session's settings could not be restored on a server connection";
-                self.detach();
-                Err(PgError::fatal(sqlstate::RESOLUTION_UNKNOWN, why).into())
-            }
-            Relayed::Answered => match link.held {
-                Held::Again(again) => {
-                    self.detach_for_retry();
-                    Ok(Some(again))
-                }
-                _ => Ok(None),
-            },
-            Relayed::Client => Ok(None),
-            Relayed::Broken(_) if link.held != Held::No => {
-                if let Some(mut link) = self.link.take() {
-                    self.unsay(&mut link);
-                }
-                Metrics::count(&self.shared.metrics.broken);
-                self.detach();
-                Ok(Some(Again::AnotherReplica))
-            }
-            Relayed::Broken(why) => Err(self.lost(&why)),
-        }
+    /// What a text may leave behind that is about to be sent.
+    pub(crate) fn may_leave(&self, facts: &Facts) -> Effects {
+        facts.single().map_or(facts.effects, |one| self.state.may_leave(one, self.judged))
     }
 
     /// What the unit may leave behind. What it sets is rolled back when it fails, so that is noted when it is done.
-    fn note_effects(&mut self, effects: Effects) {
-        self.state.effects |= effects.without(Effects::SETTING_OPAQUE);
+    pub(crate) fn note_effects(&mut self, effects: Effects) {
+        // A text that is not to be trusted may have run anything before an error.
+        let certain = if self.state.is_unreadable() { effects } else { Effects::NONE };
+        self.state.effects |= certain.without(Effects::SETTING_OPAQUE);
+        self.state.expected |= effects.without(Effects::SETTING_OPAQUE);
         if effects.intersects(Effects::DDL | Effects::MAYBE_DDL) && self.state.creates_temporary() {
-            self.state.effects |= Effects::TEMP_OBJECT;
+            self.state.expected |= Effects::TEMP_OBJECT;
         }
         if effects.contains(Effects::SEQUENCE_ASK) {
             // Also one that fails, because nobody had asked before.
@@ -375,7 +368,7 @@ impl Session {
 
     /// Relays until the unit is answered; one that takes longer than its rule's `timeout`, or else `timeouts.query`, is
     /// cancelled.
-    async fn relay_in_time(&mut self, ask: Ask) -> Result<Relayed, End> {
+    pub(crate) async fn relay_in_time(&mut self, ask: Ask) -> Result<Relayed, End> {
         let of_rule = ask.rule(&self.settings).and_then(|rule| rule.timeout);
         let Some(most) = of_rule.or(self.settings.query) else { return self.relay(false).await };
         if let Ok(relayed) = tokio::time::timeout(most, self.relay(false)).await {
@@ -389,21 +382,6 @@ impl Session {
         self.relay(false).await
     }
 
-    /// The answer of a replica was thrown away whole; the connection itself is fine.
-    fn detach_for_retry(&mut self) {
-        self.handle.set_running(None);
-        self.state.errored = false;
-        self.tally.failed = false;
-        self.tally.rows = 0;
-        if let Some(mut link) = self.link.take()
-            && link.is_quiet()
-            && link.status == Status::Idle
-        {
-            link.held = Held::No;
-            link.part().put_back();
-        }
-    }
-
     /// Behind a unit: what it left behind is looked for, and the connection given back.
     async fn after(&mut self, end: BatchEnd) -> Result<(), End> {
         if end == BatchEnd::Sync { self.clean_up().await } else { Ok(()) }
@@ -412,8 +390,12 @@ impl Session {
     /// A connection that runs something has broken: what the client is told before it is disconnected.
     pub(crate) fn lost(&mut self, why: &Break) -> End {
         Metrics::count(&self.shared.metrics.broken);
+        self.hint();
         let busy = self.link.as_ref().is_some_and(|link| !link.owed.is_empty());
         let writing = busy && !self.link.as_ref().is_some_and(|link| link.replica);
+        if writing {
+            self.in_doubt();
+        }
         self.detach();
         let (code, message) = if writing {
             (
@@ -424,6 +406,13 @@ impl Session {
             (sqlstate::CONNECTION_FAILURE, "the connection to the server was lost")
         };
         PgError::fatal(code, message).detail(why.to_string()).into()
+    }
+
+    /// The node of the connection that is held may have changed: it is asked at once.
+    pub(crate) fn hint(&self) {
+        if let Some(link) = &self.link {
+            self.shared.pools.environment().report.hint(link.server.node);
+        }
     }
 
     /// The unit fails without a server having seen it.
@@ -468,8 +457,11 @@ impl Session {
     }
 }
 
+/// How often the cluster may change while a unit looks for a connection.
+const MOST_AGAIN: u32 = 10;
+
 /// Answers of a batch that goes on that are noted without being asked for.
-const MAX_OWED: usize = 10_000;
+pub(crate) const MAX_OWED: usize = 10_000;
 
 /// Moves copy data, and what ends it, to the server. False when there is nothing to move.
 fn pass_copy_data(inbox: &mut BytesMut, link: &mut Link) -> Result<bool, End> {

@@ -26,7 +26,7 @@ impl Session {
         for owed in dropped.into_iter().rev() {
             match owed.what {
                 What::Parse { undo } | What::Say { undo, .. } => self.undo(link, undo),
-                What::Bind { portal, before } => {
+                What::Bind { portal, before, .. } => {
                     self.state.portals.set(&portal, before);
                 }
                 What::Evict(id) => link.strays.push(id),

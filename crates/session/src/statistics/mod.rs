@@ -4,7 +4,7 @@
 //! ids make new ones. Threads note on sheets of their own (`sheet`); the control plane gathers the sheets every few
 //! seconds, and when somebody asks, into one table of bounded size.
 
-mod latency;
+mod callers;
 mod route;
 mod sheet;
 
@@ -15,16 +15,18 @@ use std::time::{Instant, SystemTime};
 
 use pgsplit_route::Reason;
 use pgsplit_sql::Facts;
+use pgsplit_sql::scan::fingerprint;
 
-pub use latency::Latency;
-pub(crate) use route::route;
-use sheet::{ByKey, Line, ROUTES, Sheet};
-pub(crate) use sheet::{Database, Ran, Recorder};
+pub use callers::{Caller, Callers};
+pub use pgsplit_route::Latency;
+pub(crate) use sheet::{ByKey, Database, Ran, Recorder};
+use sheet::{Line, OTHERS, ROUTES, Sheet};
 
 /// Everything that is known of statements.
 #[derive(Debug)]
 pub struct Statistics {
     recorders: Mutex<HashMap<ThreadId, Arc<Recorder>>>,
+    databases: Mutex<HashMap<Box<str>, Arc<Database>>>,
     table: Mutex<Table>,
     /// Bytes that the table may have.
     most: usize,
@@ -56,6 +58,8 @@ pub struct Statement {
     pub pins: u64,
     /// When it was last called.
     pub last: SystemTime,
+    /// Who has called it.
+    pub callers: Callers,
 }
 
 /// Calls on one side.
@@ -93,6 +97,7 @@ impl Statement {
             rows: 0,
             pins: 0,
             last,
+            callers: Callers::default(),
         }
     }
 
@@ -104,6 +109,7 @@ impl Statement {
         self.pins += u64::from(line.pins);
         self.rows += line.rows;
         self.last = self.last.max(last);
+        self.callers.merge(&line.callers);
         // The catalog may have changed since the first call.
         self.facts = line.facts.clone();
     }
@@ -133,7 +139,7 @@ impl Statement {
     }
 
     fn bytes(&self) -> usize {
-        size_of::<Self>() + self.facts.bytes() + 64
+        size_of::<Self>() + self.facts.bytes() + self.callers.bytes() + 64
     }
 }
 
@@ -164,13 +170,26 @@ pub struct Gathered {
 impl Statistics {
     /// A table of about so many bytes.
     pub(crate) fn new(most: usize) -> Self {
-        Self { recorders: Mutex::default(), table: Mutex::default(), most }
+        Self { recorders: Mutex::default(), databases: Mutex::default(), table: Mutex::default(), most }
     }
 
     /// The sheet of the thread that asks.
     pub(crate) fn recorder(&self) -> Arc<Recorder> {
         let mut recorders = self.recorders.lock().unwrap_or_else(PoisonError::into_inner);
         recorders.entry(std::thread::current().id()).or_default().clone()
+    }
+
+    /// A database, one value for all sessions in it.
+    pub(crate) fn database(&self, name: &str) -> Arc<Database> {
+        let mut databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = databases.get(name) {
+            return known.clone();
+        }
+        // Those that nobody is connected to any more make room.
+        databases.retain(|_, known| Arc::strong_count(known) > 1);
+        let database = Arc::new(Database::new(name));
+        databases.insert(name.into(), database.clone());
+        database
     }
 
     /// Takes the threads' sheets in.
@@ -236,9 +255,12 @@ impl Table {
     }
 
     fn add_routes(&mut self, sheet: &Sheet, wall: impl Fn(Instant) -> SystemTime) {
-        for (key, line) in &sheet.routes {
-            let known = self.routes.contains_key(key) || self.routes.len() < ROUTES;
-            let (key, name) = if known { (*key, line.name.clone()) } else { (0, "(others)".into()) };
+        for line in sheet.routes.values() {
+            let known =
+                self.routes.contains_key(&fingerprint(line.name.as_bytes())) || self.routes.len() < ROUTES;
+            // The same route may be written in several ways.
+            let name: Arc<str> = if known { line.name.clone() } else { OTHERS.into() };
+            let key = fingerprint(name.as_bytes());
             let last = wall(line.last);
             let route = self.routes.entry(key).or_insert_with(|| Route {
                 name,
@@ -282,6 +304,10 @@ mod tests {
     use std::time::Duration;
 
     fn note(statistics: &Statistics, text: &str, times: u32) {
+        note_from(statistics, text, times, &Caller::default);
+    }
+
+    fn note_from(statistics: &Statistics, text: &str, times: u32, caller: &dyn Fn() -> Caller) {
         let analyzer = Analyzer::new(1 << 20);
         let facts = analyzer.facts(text.as_bytes(), &Arc::new(Catalog::unknown()));
         let decision = Decision { target: Target::Primary, reason: Reason::Transaction };
@@ -296,7 +322,8 @@ mod tests {
                 failed: false,
                 rows: 2,
                 pinned: false,
-                route: b"",
+                tags: b"",
+                caller,
             });
         }
     }
@@ -333,6 +360,28 @@ mod tests {
         assert!(all.forgotten > 0 && all.statements.len() > 50, "{}", all.statements.len());
         let calls: u64 = all.statements.iter().map(|one| one.calls()).sum();
         assert_eq!(calls + all.others, 3_000, "no call is lost");
+    }
+
+    #[test]
+    fn callers_count_in_the_bytes() {
+        let most = 256 << 10;
+        let statistics = Statistics::new(most);
+        for n in 0..2_000 {
+            for caller in 0..10 {
+                let user: Box<str> = format!("{caller}{}", "x".repeat(200)).into();
+                let caller = || Caller { user: user.clone(), ..Caller::default() };
+                note_from(&statistics, &format!("SELECT a{}", n / 2), 1, &caller);
+            }
+            if n % 50 == 0 {
+                statistics.gather();
+                let table = statistics.table.lock().unwrap();
+                let bytes: usize = table.statements.values().map(|one| one.bytes()).sum();
+                assert!(bytes == table.bytes && bytes <= most, "{bytes} {}", table.bytes);
+            }
+        }
+        let all = statistics.all();
+        let told: Vec<_> = all.statements.iter().map(|one| one.callers.shares().count()).collect();
+        assert!(told.contains(&8) && told.iter().all(|callers| (1..=8).contains(callers)), "{told:?}");
     }
 
     #[test]

@@ -8,16 +8,21 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use pgsplit_route::{Decision, Reason};
+use pgsplit_route::{Decision, Latency, Reason};
 use pgsplit_sql::Facts;
+use pgsplit_sql::tags::Tags;
 
-use super::latency::Latency;
+use super::callers::{Caller, Callers, route_key, weight};
+use super::route::route;
 
 /// Bytes of a sheet. It is taken away every few seconds; what has no place counts as others.
 const MOST: usize = 1 << 20;
 
 /// Routes, on a sheet and in the table; what comes behind is counted together.
 pub(crate) const ROUTES: usize = 1_000;
+
+/// What routes without a place are called.
+pub(crate) const OTHERS: &str = "(others)";
 
 /// A statement in a database.
 pub(crate) type Key = u64;
@@ -45,7 +50,6 @@ impl Hasher for Ready {
 pub(crate) type ByKey<T> = HashMap<Key, T, BuildHasherDefault<Ready>>;
 
 /// What there is to note of one execution.
-#[derive(Debug)]
 pub(crate) struct Ran<'a> {
     pub(crate) facts: &'a Arc<Facts>,
     pub(crate) database: &'a Database,
@@ -56,8 +60,10 @@ pub(crate) struct Ran<'a> {
     pub(crate) failed: bool,
     pub(crate) rows: u64,
     pub(crate) pinned: bool,
-    /// Empty without one.
-    pub(crate) route: &'a [u8],
+    /// The tags, as in a comment; empty without any.
+    pub(crate) tags: &'a [u8],
+    /// Who has called it; asked for a few calls only.
+    pub(crate) caller: &'a dyn Fn() -> Caller,
 }
 
 /// A session's database, hashed once.
@@ -83,6 +89,8 @@ pub(crate) struct Line {
     pub(crate) rows: u64,
     pub(crate) pins: u32,
     pub(crate) last: Instant,
+    calls: u32,
+    pub(crate) callers: Callers,
 }
 
 /// One route on a sheet.
@@ -106,6 +114,7 @@ pub(crate) struct Sheet {
     pub(crate) lines: ByKey<Box<Line>>,
     pub(crate) routes: ByKey<Box<RouteLine>>,
     bytes: usize,
+    random: u32,
     /// Calls of statements that found no place.
     pub(crate) others: u64,
 }
@@ -136,20 +145,28 @@ impl Recorder {
             }
         };
         line.note(ran);
-        if !ran.route.is_empty() {
-            sheet.note_route(ran);
+        // A generator of full period; its upper bits are good enough to choose by.
+        sheet.random = sheet.random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let stands_for = weight(line.calls, sheet.random >> 16);
+        line.calls = line.calls.saturating_add(1);
+        if stands_for > 0 {
+            let before = line.callers.bytes();
+            line.callers.add((ran.caller)(), stands_for);
+            sheet.bytes += line.callers.bytes() - before;
+        }
+        if let Some((tags, key)) = Tags::parse(ran.tags).and_then(|tags| Some((tags, route_key(tags)?))) {
+            sheet.note_route(ran, tags, key);
         }
     }
 }
 
 impl Sheet {
-    fn note_route(&mut self, ran: &Ran<'_>) {
-        let key = pgsplit_sql::scan::fingerprint(ran.route);
+    fn note_route(&mut self, ran: &Ran<'_>, tags: Tags<'_>, key: Key) {
         let known = self.routes.contains_key(&key) || self.routes.len() < ROUTES;
         // Applications that write their paths instead of the patterns must not fill the memory.
-        let (key, name) = if known { (key, ran.route) } else { (0, &b"(others)"[..]) };
+        let key = if known { key } else { 0 };
         let line = self.routes.entry(key).or_insert_with(|| {
-            let name = String::from_utf8_lossy(name).into();
+            let name = route(tags).filter(|_| known).unwrap_or_else(|| OTHERS.to_owned()).into();
             Box::new(RouteLine { name, sides: Default::default(), errors: 0, last: ran.began })
         });
         if let Some(side) = line.sides.get_mut(usize::from(ran.replica)) {
@@ -179,6 +196,8 @@ impl Line {
             rows: 0,
             pins: 0,
             last: ran.began,
+            calls: 0,
+            callers: Callers::default(),
         })
     }
 

@@ -1,0 +1,170 @@
+//! Waiting for a replica to catch up with what a read must see, and what is done when none does.
+
+use std::time::{Duration, Instant};
+
+use pgsplit_pool::Server;
+use pgsplit_route::{Among, Excluded, Need, NodeId, Target, Wanted};
+use pgsplit_wire::{PgError, sqlstate};
+
+use crate::checkout::NoLink;
+use crate::metrics::Metrics;
+use crate::session::Session;
+use crate::turn::Attempt;
+
+/// Replicas that were last current so long ago will not be so within a moment: nobody waits for them.
+const HOPELESS: Duration = Duration::from_millis(1500);
+
+/// What happens to a read that no replica may answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fallback {
+    /// It goes to the primary.
+    Primary,
+    /// It waits for a replica, as long as for a connection.
+    Wait,
+    /// It fails.
+    Error,
+}
+
+/// How far the waiting of one unit has come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Patience {
+    New,
+    /// It would rather choose freely among the replicas; if that takes too long, this will do.
+    Roaming(Wanted),
+    Waited,
+}
+
+/// One read in so many is a chance to leave the replica that the session has read from, so that one which comes back
+/// gets its share.
+const ROAMS: u32 = 256;
+
+impl Session {
+    /// No replica is far enough for a read: waits for one, or does what is configured. True when a connection is held,
+    /// false when it is to be decided again.
+    pub(crate) async fn consistent(
+        &mut self,
+        wanted: &mut Wanted,
+        excluded: Excluded,
+        attempt: &Attempt,
+        patience: &mut Patience,
+    ) -> Result<bool, NoLink> {
+        let most = self.settings.consistency_wait;
+        let among = self.asked(attempt.ask).among(excluded);
+        match std::mem::replace(patience, Patience::Waited) {
+            Patience::New => {
+                Metrics::count(&self.shared.metrics.stale_prevented);
+                if self.await_replica(wanted, among, most).await? {
+                    return Ok(false);
+                }
+            }
+            Patience::Roaming(settled) => {
+                if !self.await_replica(wanted, among, most).await? {
+                    *wanted = settled;
+                }
+                *patience = Patience::New;
+                return Ok(false);
+            }
+            Patience::Waited => {}
+        }
+        if self.fall_back(wanted, among).await? {
+            return Ok(false);
+        }
+        self.acquire(Target::Primary, wanted, attempt.effects).await.map(|()| true)
+    }
+
+    /// Now and then a session that has read from a replica chooses anew.
+    pub(crate) fn roam(&mut self, wanted: &mut Wanted) -> Patience {
+        if wanted.stay.is_none() || !self.random().is_multiple_of(ROAMS) {
+            return Patience::New;
+        }
+        let free = wanted.anywhere();
+        Patience::Roaming(std::mem::replace(wanted, free))
+    }
+
+    /// No replica is far enough: waits until one is. False when none was in time.
+    pub(crate) async fn await_replica(
+        &mut self,
+        wanted: &Wanted,
+        among: Among,
+        most: Duration,
+    ) -> Result<bool, NoLink> {
+        let view = self.shared.view.clone();
+        let hopeless = |most| {
+            let view = view.load();
+            let mut replicas = view.nodes.iter().filter(|node| among.has(node)).peekable();
+            // One that is away may come back.
+            replicas.peek().is_some() && replicas.all(|node| node.lag > HOPELESS.max(most))
+        };
+        if most.is_zero() || hopeless(most) {
+            return Ok(false);
+        }
+        let (since, control) = (Instant::now(), self.shared.control.clone());
+        let marks = self.shared.marks.clone();
+        let wanted = *wanted;
+        let found = self
+            .unless_cancelled(Box::pin(async move {
+                let holds = || {
+                    let view = view.load();
+                    // As the decision has it, or it would be woken for nothing again and again.
+                    view.nodes.iter().any(|node| among.has(node) && wanted.is_met_by(node))
+                };
+                let stay = wanted.stay.map_or(Need::NONE, |stay| stay.need);
+                let position = if wanted.position.0 > 0 { marks.need_now() } else { Need::NONE };
+                let need = wanted.need.and(stay).and(position);
+                control.wait_positions(need, None, most, &holds).await
+            }))
+            .await?;
+        self.shared.metrics.consistency_wait.observe(since.elapsed());
+        Ok(found)
+    }
+
+    /// Whether what is known of a replica holds for this connection to it: it was asked after the connection was opened.
+    /// Otherwise the replica may have been restarted since, and be behind of where it was. It is asked then.
+    pub(crate) async fn confirm(&mut self, server: &Server, wanted: &Wanted) -> Result<Option<u64>, NoLink> {
+        let (node, opened) = (server.node, server.opened);
+        let view = self.shared.view.clone();
+        let met = move |wanted: &Wanted| {
+            let view = view.load();
+            let node = view.node(node)?;
+            // The life is read first: one that ends meanwhile ends the connection with it.
+            let life = node.progress.life();
+            (node.progress.confirms(opened) && wanted.is_met_by(node)).then_some(life)
+        };
+        if wanted.is_nothing() {
+            return Ok(Some(self.life(node)));
+        }
+        if let Some(life) = met(wanted) {
+            return Ok(Some(life));
+        }
+        let (most, control) = (self.settings.consistency_wait, self.shared.control.clone());
+        let (wanted, met_later) = (*wanted, met.clone());
+        self.unless_cancelled(Box::pin(async move {
+            let holds = || met_later(&wanted).is_some();
+            control.wait_positions(wanted.need, Some((node, opened)), most, &holds).await
+        }))
+        .await?;
+        Ok(met(&wanted))
+    }
+
+    fn life(&self, node: NodeId) -> u64 {
+        self.shared.view.load().node(node).map_or(0, |node| node.progress.life())
+    }
+
+    /// No replica may answer a read, and waiting a moment has not helped. `Ok(true)`: one may now; false: the primary.
+    pub(crate) async fn fall_back(&mut self, wanted: &Wanted, among: Among) -> Result<bool, NoLink> {
+        let (fallback, most) = (self.settings.fallback, self.settings.replica_wait);
+        match fallback {
+            Fallback::Primary => Ok(false),
+            Fallback::Wait if self.await_replica(wanted, among, most).await? => Ok(true),
+            Fallback::Wait | Fallback::Error => {
+                Metrics::count(&self.shared.metrics.consistency_errors);
+                // What a replica itself says when its replay stands in a read's way: it may be tried again.
+                Err(PgError::error(
+                    sqlstate::SERIALIZATION_FAILURE,
+                    "no replica can answer this statement now: none has caught up with what it must see, or none is there",
+                )
+                .into())
+            }
+        }
+    }
+}
