@@ -53,7 +53,7 @@ async fn index(State(sources): State<Sources>) -> String {
     let view = sources.shared.view.load();
     for node in &view.nodes {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{:<20} {:<8} {}", node.name, node.role.name(), metrics::state(node.state));
+        let _ = writeln!(text, "{:<20} {:<8} {}", node.name, node.role.name(), metrics::state(node));
     }
     text.push_str("\n/metrics   counters, in OpenMetrics format\n/healthz   200 while the process serves\n");
     text.push_str("/readyz    200 while clients are accepted and a primary is known, else 503\n");

@@ -1,12 +1,14 @@
 //! The list of metrics. Every series exists from the start, so that a rate over it is right from its first event.
 
+mod rules;
+
 use std::fmt::Error;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use pgsplit_pool::Gauges;
-use pgsplit_route::rules::Figures;
+use pgsplit_route::retry::Cause;
 use pgsplit_route::{Node, NodeState, PinReason, Reason, Role, Target, View};
 use pgsplit_session::{ClientState, Shared};
 use prometheus_client::collector::Collector;
@@ -42,11 +44,12 @@ impl Collector for Scrape {
         page.info(family("build", "The version that runs"), &Build { version })?;
         reload(&mut page, &figures.reload)?;
         decisions(&mut page, shared)?;
-        rules(&mut page, shared)?;
+        rules::write(&mut page, shared)?;
         clients(&mut page, shared)?;
         sessions(&mut page, shared)?;
         servers(&mut page, shared, &view)?;
         nodes(&mut page, &view)?;
+        consistency(&mut page, shared, &view)?;
         let ran = shared.metrics.statements.iter().map(|counter| counter.load(Ordering::Relaxed));
         page.counters(
             family("queries", "Simple queries and batches that ran on the node"),
@@ -75,6 +78,11 @@ struct HashLabels {
 struct DecisionLabels {
     target: &'static str,
     reason: &'static str,
+}
+
+#[derive(Debug, EncodeLabelSet)]
+struct CauseLabels {
+    cause: &'static str,
 }
 
 #[derive(Debug, EncodeLabelSet)]
@@ -146,6 +154,13 @@ fn decisions(page: &mut Page<'_>, shared: &Shared) -> Result<(), Error> {
         ),
         shadow,
     )?;
+    page.counter(
+        family(
+            "shadow_stale_reads",
+            "With routing.mode = \"shadow\": reads that would have missed something on a replica that did not wait",
+        ),
+        value(&metrics.shadow_stale),
+    )?;
     let durations = Target::NAMES.iter().zip(&metrics.duration);
     page.histograms(
         family("query_duration", "Time from a statement's last byte to the end of its answer"),
@@ -164,62 +179,6 @@ fn decisions(page: &mut Page<'_>, shared: &Shared) -> Result<(), Error> {
     page.counter(
         family("local_answers", "Statements that were answered without a server"),
         value(&metrics.local_answers),
-    )
-}
-
-#[derive(Debug, EncodeLabelSet)]
-struct RuleLabels {
-    rule: Arc<str>,
-}
-
-#[derive(Debug, EncodeLabelSet)]
-struct RuleTargetLabels {
-    rule: Arc<str>,
-    target: &'static str,
-}
-
-#[derive(Debug, EncodeLabelSet)]
-struct RuleReasonLabels {
-    rule: Arc<str>,
-    reason: &'static str,
-}
-
-fn rules(page: &mut Page<'_>, shared: &Shared) -> Result<(), Error> {
-    let settings = shared.settings.load();
-    let rules: Vec<_> =
-        settings.rules.iter().map(|rule| (rule.name.clone(), rule.counters.figures())).collect();
-    if rules.is_empty() {
-        return Ok(());
-    }
-    let by_target = |figures: fn(&Figures) -> &[u64; Target::NAMES.len()]| {
-        rules.iter().flat_map(move |(rule, sums)| {
-            let targets = Target::NAMES.into_iter().zip(figures(sums));
-            targets.map(|(target, count)| (RuleTargetLabels { rule: rule.clone(), target }, *count))
-        })
-    };
-    page.counters(
-        family("rule_hits", "Statements that a rule matched, by where they went"),
-        by_target(|figures| &figures.targets),
-    )?;
-    page.counters(
-        family("rule_shadow", "Statements that a rule in shadow mode matched, by where it would send them"),
-        by_target(|figures| &figures.shadow),
-    )?;
-    let kept = rules.iter().flat_map(|(rule, figures)| {
-        let reasons = Reason::NAMES.into_iter().zip(&figures.kept);
-        reasons.map(|(reason, count)| (RuleReasonLabels { rule: rule.clone(), reason }, *count))
-    });
-    page.counters(
-        family(
-            "rule_kept",
-            "Statements that a rule would send to a replica and that did not go there, by reason",
-        ),
-        kept,
-    )?;
-    let errors = rules.iter().map(|(rule, figures)| (RuleLabels { rule: rule.clone() }, figures.errors));
-    page.counters(
-        family("rule_errors", "Statements that a rule matched and that ended with an error"),
-        errors,
     )
 }
 
@@ -253,7 +212,29 @@ fn sessions(page: &mut Page<'_>, shared: &Shared) -> Result<(), Error> {
         family("pinned_sessions", "Sessions that are tied to one server connection now, by reason"),
         pinned.map(|(reason, counter)| (label(reason), value(counter) as f64)),
     )?;
-    page.counter(family("retries", "Reads run again on another node"), value(&metrics.retries))?;
+    page.gauge(
+        family(
+            "reads_spilled",
+            "Whether reads go to replicas because the primary is busy (routing.reads = \"spill\")",
+        ),
+        truth(shared.is_spilled()),
+    )?;
+    let retries = Cause::NAMES.iter().zip(&metrics.retries);
+    page.counters(
+        family("retries", "Reads run again on another node, by cause"),
+        retries.map(|(&cause, counter)| (CauseLabels { cause }, value(counter))),
+    )?;
+    page.counter(
+        family(
+            "retries_denied",
+            "Reads that failed on a node and that routing.retry.budget did not let run again",
+        ),
+        value(&metrics.retries_denied),
+    )?;
+    page.gauge(
+        family("refusals", "Statements that go to the primary because a replica has refused them"),
+        shared.refusals.all().len() as f64,
+    )?;
     page.counter(
         family("settings_replays", "Server connections brought into another session's settings"),
         value(&metrics.replays),
@@ -322,6 +303,19 @@ fn nodes(page: &mut Page<'_>, view: &View) -> Result<(), Error> {
         each(|node| truth(node.takes_reads())),
     )?;
     page.gauges(
+        family("node_answers", "Whether the node has answered its last probe in time"),
+        each(|node| truth(node.answers())),
+    )?;
+    page.gauges(
+        family("node_share", "How much of its weight the node is given: less after it has come back"),
+        each(|node| f64::from(node.share) / f64::from(Node::WHOLE)),
+    )?;
+    page.gauges(
+        family("node_pace", "How long the node takes to answer a short question; a mean that falls slowly")
+            .seconds(),
+        each(|node| node.progress.pace() as f64 / 1e6),
+    )?;
+    page.gauges(
         family("replica_lag", "Time since the replica was last known to be current").seconds(),
         each(|node| node.lag.as_secs_f64()),
     )?;
@@ -338,6 +332,30 @@ fn nodes(page: &mut Page<'_>, view: &View) -> Result<(), Error> {
         each(|node| f64::from(node.connection_limit)),
     )?;
     page.gauge(family("primary_generation", "Counts changes of primary"), view.generation as f64)
+}
+
+fn consistency(page: &mut Page<'_>, shared: &Shared, view: &View) -> Result<(), Error> {
+    let metrics = &shared.metrics;
+    page.counter(
+        family("stale_reads_prevented", "Reads that no replica was far enough for when they came"),
+        value(&metrics.stale_prevented),
+    )?;
+    page.histogram(
+        family("consistency_wait", "How long reads waited for a replica to catch up; only those that had to"),
+        &metrics.consistency_wait,
+    )?;
+    page.counter(
+        family("consistency_errors", "Reads that failed because no replica caught up (SQLSTATE 40001)"),
+        value(&metrics.consistency_errors),
+    )?;
+    let samples = view.nodes.iter().map(|node| (label(node), node.progress.samples()));
+    page.counters(family("position_samples", "Times that the node said how far it is"), samples)?;
+    // Positions grow without end and are no counters: a new primary's may be lower.
+    let positions = view.nodes.iter().map(|node| (label(node), node.position.0 as f64));
+    page.gauges(
+        family("node_position", "WAL replayed, or flushed on a primary, at the last probe").bytes(),
+        positions,
+    )
 }
 
 fn control_plane(page: &mut Page<'_>, view: &View, figures: &ControlFigures) -> Result<(), Error> {
@@ -383,8 +401,9 @@ fn truth(holds: bool) -> f64 {
 }
 
 /// The name of a node's state.
-pub(crate) fn state(state: NodeState) -> &'static str {
-    match state {
+pub(crate) fn state(node: &Node) -> &'static str {
+    match node.state {
+        NodeState::Up if node.silent => "silent",
         NodeState::Unknown => "unknown",
         NodeState::Up => "up",
         NodeState::Down => "down",

@@ -2,8 +2,10 @@
 
 use std::fmt::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use pgsplit_pool::Histogram;
+use pgsplit_route::Latency;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
@@ -79,6 +81,21 @@ impl Page<'_> {
 
     pub(crate) fn histogram(&mut self, family: Family<'_>, histogram: &Histogram) -> Result<(), Error> {
         observations(&mut self.begin(family.seconds(), MetricType::Histogram)?, histogram)
+    }
+
+    /// Histograms of what is only known within a fifth.
+    pub(crate) fn latencies<'h, L: EncodeLabelSet>(
+        &mut self,
+        family: Family<'_>,
+        series: impl IntoIterator<Item = (L, &'h Latency<u64>)>,
+    ) -> Result<(), Error> {
+        let mut metric = self.begin(family.seconds(), MetricType::Histogram)?;
+        series.into_iter().try_for_each(|(labels, times)| {
+            let bound = |end: Option<Duration>| end.map_or(f64::INFINITY, |end| end.as_secs_f64());
+            let buckets: Vec<(f64, u64)> = times.coarse().map(|(end, count)| (bound(end), count)).collect();
+            let mut metric = metric.encode_family(&labels)?;
+            metric.encode_histogram::<NoLabelSet>(times.sum().as_secs_f64(), times.count(), &buckets, None)
+        })
     }
 
     pub(crate) fn histograms<'h, L: EncodeLabelSet>(

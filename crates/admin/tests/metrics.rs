@@ -105,13 +105,13 @@ fn values_are_those_that_were_counted() {
         metrics.decided(&Decision { target, reason: Reason::Read });
     }
     metrics.pin_changed(None, Some(PinReason::Listen));
-    metrics.retries.store(7, Ordering::Relaxed);
+    metrics.retries[0].store(7, Ordering::Relaxed);
     sources.shared.pools.environment().metrics.opened.store(9, Ordering::Relaxed);
     let families = parse(&text(&sources).unwrap());
     let value = |family: &str, series: &str| families[family].samples[&format!("{family}{series}")];
     assert_eq!(value("pgsplit_routing_decisions", "_total{target=\"replica\",reason=\"read\"}"), 2.0);
     assert_eq!(value("pgsplit_pinned_sessions", "{reason=\"listen\"}"), 1.0);
-    assert_eq!(value("pgsplit_retries", "_total"), 7.0);
+    assert_eq!(value("pgsplit_retries", "_total{cause=\"refused\"}"), 7.0);
     assert_eq!(value("pgsplit_server_connections_opened", "_total"), 9.0);
     assert_eq!(value("pgsplit_build", "_info{version=\"1.2.3\"}"), 1.0);
     assert_eq!(value("pgsplit_replica_lag_seconds", "{node=\"db1\"}"), 1.5);

@@ -10,7 +10,7 @@ use crate::decode::decode;
 use crate::document::Document;
 use crate::model::{
     AuthMethod, Balance, ClientTls, Consistency, ConsistencyLevel, Health, Log, Match, NodeRole, Pool,
-    Routing, RuleMode, ServerTls, Target, Test, Timeouts, Topology,
+    Routing, RuleMode, ServerTls, Sticky, Target, Test, Timeouts, Topology,
 };
 use crate::problem::{Error, Problem, Warning};
 use crate::secret::Secret;
@@ -142,8 +142,10 @@ pub struct Rule {
     pub max_lag: Option<Duration>,
     /// Instead of `timeouts.query`.
     pub timeout: Option<Duration>,
-    /// Share of the statements, by fingerprint, in percent: above 0 and up to 100.
+    /// Share of the statements, or of the sessions, in percent: above 0 and up to 100.
     pub percent: f64,
+    /// What `percent` is a share of.
+    pub sticky: Sticky,
     /// `check` warns afterwards.
     pub expires: Option<Date>,
     /// Whether it is carried out.

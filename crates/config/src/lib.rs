@@ -29,7 +29,7 @@ pub use listing::Entry;
 pub use model::{
     AuthMethod, Balance, BalancePolicy, ClientTls, Consistency, ConsistencyLevel, Expect, Fallback, Health,
     Log, LogFormat, Match, MaxConnections, NodeRole, Pool, PoolMode, ReadOnlyTransactions, Reads, Retry,
-    Routing, RoutingMode, RuleMode, ServerTls, Spill, Target, Test, Timeouts, Topology,
+    Routing, RoutingMode, RuleMode, ServerTls, Spill, Sticky, Target, Test, Timeouts, Topology,
 };
 pub use problem::{Error, Position, Problem, Warning};
 pub use secret::Secret;

@@ -247,6 +247,10 @@ impl Rule {
         part("max_lag", self.max_lag.map(time));
         part("timeout", self.timeout.map(time));
         part("percent", (self.percent < 100.0).then(|| self.percent.to_string()));
+        part(
+            "sticky",
+            (self.sticky != crate::Sticky::default()).then(|| kebab(&format!("{:?}", self.sticky))),
+        );
         part("expires", self.expires.map(|date| date.to_string()));
         part("mode", (self.mode != crate::RuleMode::default()).then(|| kebab(&format!("{:?}", self.mode))));
         parts.join("; ")

@@ -45,6 +45,19 @@ fn a_route_that_is_still_encoded() {
 }
 
 #[test]
+fn a_share_of_one_statement() {
+    let expected = "<config>:6:11: rules[0].percent: the rule `a` takes each statement that it names wholly or not at all; \
+                    with sticky = \"session\" it takes this share of the sessions";
+    for matching in ["match.same_as = 'SELECT 1'", "match.fingerprint = 'abc'"] {
+        assert_eq!(said(&rule("a", &format!("{matching}\npercent = 10"))), [expected]);
+        assert!(said(&rule("a", &format!("{matching}\npercent = 10\nsticky = 'session'"))).is_empty());
+        assert!(said(&rule("a", matching)).is_empty());
+    }
+    assert!(said(&rule("a", "match.tables = 'T'\npercent = 10")).is_empty());
+    assert!(said(&rule("a", "match.tables = 'T'\nsticky = 'client'"))[0].contains("rules[0].sticky"));
+}
+
+#[test]
 fn commands_and_fingerprints() {
     let expected = "<config>:5:18: rules[0].match.commands: `SELCT` is no command; did you mean `SELECT`?";
     assert_eq!(said(&rule("a", "match.commands = 'selct'")), [expected]);

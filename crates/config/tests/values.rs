@@ -9,7 +9,7 @@ use std::time::Duration;
 use pgsplit_config::{
     AuthMethod, BalancePolicy, ClientTls, Config, ConsistencyLevel, Date, Fallback, Listen, LogFormat,
     MaxConnections, NodeRole, PoolMode, ReadOnlyTransactions, Reads, RoutingMode, RuleMode, Secret,
-    ServerTls, Target, TlsIdentity,
+    ServerTls, Sticky, Target, TlsIdentity,
 };
 
 fn parse(text: &str, folder: &Path) -> Config {
@@ -192,6 +192,7 @@ fn the_marketplace() {
     let reports = rule("reports");
     assert_eq!(reports.target, Some(Target::Nodes(vec!["db3".to_owned(), "db2".to_owned()])));
     assert_eq!((reports.timeout, reports.percent, reports.mode), (Some(seconds(30)), 10.0, RuleMode::Shadow));
+    assert_eq!((reports.sticky, rule("catalogue").sticky), (Sticky::Session, Sticky::Statement));
     assert_eq!(reports.expires, Some(Date { year: 2027, month: 6, day: 30 }));
     assert_eq!(reports.matching.tags["team"], ["bi"]);
     assert_eq!(config.tests[0].expect.rule.as_deref(), Some("marketplace"));

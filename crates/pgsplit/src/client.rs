@@ -179,8 +179,16 @@ fn moved(lines: &[Moved]) -> String {
     };
     for line in lines {
         let Moved { calls, share, from, to, statement } = line;
-        let way = format!("{calls:>10} calls {:>5.1} %  {from} -> {to}", share * 100.0);
-        let _ = writeln!(text, "{}\n    {}", shortened(&way, WIDTH), shortened(statement, WIDTH - 4));
+        let begin = format!("{calls:>10} calls {:>5.1} %  {from}", share * 100.0);
+        let whole = format!("{begin} -> {to}");
+        // Where both do not fit on a line, each has its own.
+        let way = match whole.chars().count() > WIDTH {
+            true => {
+                format!("{}\n{}", shortened(&begin, WIDTH), shortened(&format!("{:22}-> {to}", ""), WIDTH))
+            }
+            false => whole,
+        };
+        let _ = writeln!(text, "{way}\n    {}", shortened(statement, WIDTH - 4));
     }
     text.push_str("none of them is a write that would go to a replica\n");
     text
@@ -238,6 +246,23 @@ goes back in 5m unless confirmed: pgsplit reload --confirmed
             to: "replica (read)".into(),
             statement: "select project_score ( $1 )".into(),
         };
+        let long = Moved {
+            calls: 5,
+            share: 0.01,
+            from: "primary (rule:a-rule-with-a-long-name)".into(),
+            to: "replica (rule:another-rule-with-a-long-name)".into(),
+            statement: "select 0".into(),
+        };
+        assert_eq!(
+            moved(&[long]),
+            "\
+1 statement would go elsewhere, 1.0 % of all calls
+         5 calls   1.0 %  primary (rule:a-rule-with-a-long-name)
+                      -> replica (rule:another-rule-with-a-long-name)
+    select 0
+none of them is a write that would go to a replica
+"
+        );
         assert_eq!(
             moved(&[line]),
             "\

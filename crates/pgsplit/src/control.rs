@@ -12,7 +12,7 @@ use pgsplit_auth::StoredPassword;
 use pgsplit_cluster::{CatalogHandle, Cluster, Lookup};
 use pgsplit_config::Config;
 use pgsplit_pool::{OpenError, Report};
-use pgsplit_route::NodeId;
+use pgsplit_route::{Need, NodeId, Sample};
 use pgsplit_session::{CatalogSource, Control, Later, Stored};
 use pgsplit_sql::Catalog;
 use tokio::time::Instant;
@@ -117,6 +117,23 @@ impl Control for ControlPlane {
     fn wait_primary(&self, most: Duration) -> Later<'_, bool> {
         Box::pin(async move { self.cluster.wait_primary(Instant::now() + most).await.is_some() })
     }
+
+    fn wait_positions<'a>(
+        &'a self,
+        need: Need,
+        confirm: Option<(NodeId, u64)>,
+        most: Duration,
+        holds: &'a (dyn Fn() -> bool + Sync),
+    ) -> Later<'a, bool> {
+        Box::pin(async move {
+            let waited = tokio::time::timeout(most, self.cluster.wait_positions(need, confirm, holds));
+            waited.await.is_ok() || holds()
+        })
+    }
+
+    fn sampled(&self, epoch: u64) -> Option<Sample> {
+        self.cluster.sampled(epoch)
+    }
 }
 
 impl ControlSource for ControlPlane {
@@ -154,6 +171,10 @@ impl Report for Reporter {
     fn node_failed(&self, node: NodeId, error: &OpenError) {
         tracing::debug!(node = node.index(), %error, "a connection failed");
         self.0.report_failure(node);
+    }
+
+    fn hint(&self, node: NodeId) {
+        self.0.kick(node);
     }
 }
 

@@ -21,6 +21,7 @@ mod proxy;
 mod reload;
 mod run;
 mod signals;
+mod spill;
 mod systemd;
 mod unsupported;
 mod validate;

@@ -24,7 +24,7 @@ use crate::control::{ControlPlane, Reporter, Users};
 use crate::reload::{Counts, Minute};
 use crate::wiring::{self, Tls};
 use crate::workers::Workers;
-use crate::{listen, unsupported};
+use crate::{listen, spill, unsupported};
 
 /// What is left to do after the last client may take this long.
 const LAST_STEPS: Duration = Duration::from_secs(2);
@@ -83,6 +83,8 @@ impl Proxy {
             minute: Mutex::default(),
         };
         proxy.look_after_pools();
+        proxy.look_after_alarms();
+        proxy.look_after_spill();
         if let Some(listener) = http {
             proxy.http = Some(listener.local_addr().context("http")?);
             proxy.serve_http(listener);
@@ -101,6 +103,27 @@ impl Proxy {
         let (pools, end) = (self.shared.pools.clone(), self.end.clone());
         self.services.spawn(async move {
             end.run_until_cancelled(pools.look_after()).await;
+        });
+    }
+
+    /// Tells pools and sessions when a node does not answer, or the primary is another one.
+    fn look_after_alarms(&self) {
+        let (shared, mut alarms, end) = (self.shared.clone(), self.cluster().alarms(), self.end.clone());
+        self.services.spawn(async move {
+            end.run_until_cancelled(async {
+                while alarms.changed().await.is_ok() {
+                    shared.alarm();
+                }
+            })
+            .await;
+        });
+    }
+
+    /// With `routing.reads = "spill"`: sends reads to the replicas while the primary is busy.
+    fn look_after_spill(&self) {
+        let (shared, end) = (self.shared.clone(), self.end.clone());
+        self.services.spawn(async move {
+            end.run_until_cancelled(spill::look_after(&shared)).await;
         });
     }
 
@@ -186,7 +209,7 @@ impl Proxy {
         unsupported::refuse(config)?;
         let tls = Tls::load(config)?;
         let users = Users::of(config)?;
-        let functions = Settings::from_config(config, tls.control()).functions;
+        let control = Settings::from_config(config, tls.control());
         let environment = self.shared.pools.environment();
         environment.settings.store(Arc::new(wiring::pool(config)));
         environment.tls.store(Arc::new(tls.servers));
@@ -195,7 +218,8 @@ impl Proxy {
         self.shared.set_settings(wiring::session(config, rules));
         self.control.set_users(users);
         self.cluster().set_max_lag(config.consistency.max_lag);
-        self.cluster().set_functions((*functions).clone());
+        self.cluster().set_balance(control.balance, control.slow_start);
+        self.cluster().set_functions((*control.functions).clone());
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use crate::logging::Logging;
 use crate::proxy::Proxy;
 use crate::reload::{Asked, Operator};
 use crate::signals::{Asked as Signal, Signals};
-use crate::{limits, systemd};
+use crate::{expectations, limits, systemd};
 
 /// Whatever still runs when all is done is given up after this.
 const GIVE_UP: Duration = Duration::from_secs(1);
@@ -23,6 +23,7 @@ const GIVE_UP: Duration = Duration::from_secs(1);
 /// Runs until a signal ends it.
 pub(crate) fn run(path: &Path) -> anyhow::Result<ExitCode> {
     let (config, warnings) = load(path)?;
+    expectations::must_hold(&config, path)?;
     let logging = Logging::start(&config.log)?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     limits::check_files(limits::raise_files(), config.pool.max_clients);

@@ -11,7 +11,7 @@ use pgsplit_config::{
 use pgsplit_net::{AcceptLevel, ConnectLevel};
 use pgsplit_pool::PoolSettings;
 use pgsplit_route::{Rules, View};
-use pgsplit_session::SessionSettings;
+use pgsplit_session::{Fallback, SessionSettings};
 
 /// Stands for no limit where a limit must be given.
 const NEVER: Duration = Duration::from_secs(365 * 86_400);
@@ -61,6 +61,11 @@ pub(crate) fn session(config: &Config, rules: Arc<Rules>) -> SessionSettings {
         max_clients: config.pool.max_clients,
         session_pooling: config.pool.mode == PoolMode::Session,
         reads_on_primary: routing.reads != Reads::Replica,
+        spill: (routing.reads == Reads::Spill).then_some(pgsplit_route::SpillLimits {
+            read_latency: routing.spill.read_latency,
+            load: routing.spill.load,
+            window: routing.spill.window,
+        }),
         shadow: routing.mode == RoutingMode::Shadow,
         hints: routing.hints,
         rules,
@@ -71,6 +76,15 @@ pub(crate) fn session(config: &Config, rules: Arc<Rules>) -> SessionSettings {
         query: timeouts.query,
         failover_wait: config.health.failover_wait,
         retry_buffer: routing.retry.buffer,
+        retry_earning: pgsplit_route::retry::Budget::earning(routing.retry.budget),
+        has_peers: !config.peers.is_empty(),
+        consistency_wait: config.consistency.wait,
+        fallback: match routing.fallback {
+            pgsplit_config::Fallback::Primary => Fallback::Primary,
+            pgsplit_config::Fallback::Wait => Fallback::Wait,
+            pgsplit_config::Fallback::Error => Fallback::Error,
+        },
+        replica_wait: config.pool.wait,
     }
 }
 

@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::FutureExt;
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 
@@ -59,10 +60,8 @@ impl Workers {
         let Some(worker) = self.workers.iter().min_by_key(load) else { return };
         worker.load.fetch_add(1, Ordering::Relaxed);
         let share = Share(worker.load.clone());
-        worker.runtime.spawn(async move {
-            session.await;
-            drop(share);
-        });
+        // An async block would have room for the session twice.
+        worker.runtime.spawn(session.map(move |()| drop(share)));
     }
 }
 

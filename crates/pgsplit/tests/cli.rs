@@ -77,11 +77,10 @@ fn check_loads_the_files_of_tls() {
 
 #[test]
 fn check_tells_what_has_no_effect() {
-    let (code, said) = check("nodes = ['127.0.0.1:1']\npeers = ['127.0.0.1:2']\nreuse_port = true\n");
+    let (code, said) = check("nodes = ['127.0.0.1:1']\nrouting.read_only_transactions = 'replica'\n");
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("warning: pgsplit.toml: consistency.level: "), "{said}");
-    assert!(said.contains("warning: pgsplit.toml: peers: "), "{said}");
-    assert!(said.ends_with("pgsplit.toml: good (no errors, 2 warnings)\n"), "{said}");
+    assert!(said.contains("warning: pgsplit.toml: routing.read_only_transactions: "), "{said}");
+    assert!(said.ends_with("pgsplit.toml: good (no errors, 1 warning)\n"), "{said}");
     let (code, said) = check(&format!("{EVENTUAL}auth.hba = 'pg_hba.conf'\n"));
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("error: pgsplit.toml: auth.hba: "), "{said}");
@@ -139,6 +138,8 @@ commands     query
 effects      none
 reads        none
 writes       none
+consistency  causal (consistency.level): every write acknowledged through this
+             proxy before it
 functions    none
 fingerprint  0c169a7a5e00c976
 cache key    select 0
@@ -341,4 +342,29 @@ fn the_schema_has_the_keys_of_the_model() {
     for key in keys {
         assert!(said.contains(&key), "{key}: {said}");
     }
+}
+
+/// Where the schema lists words, they are those that the program says it takes.
+#[test]
+fn the_schema_has_the_words_of_the_model() {
+    let (_, schema) = answer(&["config", "--schema"]);
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    let tables = schema["properties"].as_object().unwrap().iter();
+    let tables = tables.filter(|(_, table)| table.get("properties").is_some());
+    let keys = tables.flat_map(|(name, table)| {
+        let keys = table["properties"].as_object().unwrap().iter();
+        keys.map(move |(key, below)| (format!("[{name}]\n{key}"), below))
+    });
+    let rule = schema.pointer("/properties/rules/items/properties").unwrap().as_object().unwrap().iter();
+    let rule = rule.map(|(key, below)| (format!("[[rules]]\nname = 'r'\ntarget = 'replica'\n{key}"), below));
+    let mut asked = 0;
+    for (key, below) in keys.chain(rule) {
+        let Some(words) = below["enum"].as_array() else { continue };
+        let words: Vec<_> = words.iter().map(|word| word.as_str().unwrap()).collect();
+        let (_, said) = check(&format!("nodes = ['a']\n{key} = 'zzzqqqzzz'\n"));
+        let expected = format!("`zzzqqqzzz` is not one of {}\n", words.join(", "));
+        assert!(said.contains(&expected), "{key}: {expected}{said}");
+        asked += 1;
+    }
+    assert!(asked >= 12, "{asked}");
 }

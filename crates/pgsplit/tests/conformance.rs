@@ -7,8 +7,6 @@
 //! and builds the suites (scripts/conformance-setup) and runs this; `make conformance-quick` runs what takes minutes.
 //!
 //! - Servers and proxy ask for no passwords (`trust`), because the suites make roles and log in as them.
-//! - pgsplit does not yet hold a read back until a replica has what was written before it. The clusters stand in for
-//!   that: a commit is acknowledged once the replicas show it (`stage::COMMITS_SHOW_EVERYWHERE`).
 //! - What no proxy can hide is listed in tests/conformance/exceptions.txt.
 //! - Variations, by the environment: see [`variation`].
 //!

@@ -20,6 +20,7 @@ pub(super) enum Show {
     Tables,
     Routes,
     Rules,
+    Refusals,
     Metrics,
     Config,
     Version,
@@ -27,7 +28,7 @@ pub(super) enum Show {
 
 impl Show {
     /// All, with their names and what they show, in the order of SHOW HELP.
-    pub(super) const ALL: [(Self, &'static str, &'static str); 13] = [
+    pub(super) const ALL: [(Self, &'static str, &'static str); 14] = [
         (Self::Help, "HELP", "the commands"),
         (Self::Nodes, "NODES", "servers: role, state, lag, load"),
         (Self::Pools, "POOLS", "connections by user, database and node"),
@@ -38,6 +39,7 @@ impl Show {
         (Self::Tables, "TABLES", "reads and writes by table"),
         (Self::Routes, "ROUTES", "calls by the application's route"),
         (Self::Rules, "RULES", "the configured rules, in order"),
+        (Self::Refusals, "REFUSALS", "what replicas refused, sent to the primary"),
         (Self::Metrics, "METRICS", "every counter, as in /metrics"),
         (Self::Config, "CONFIG", "settings in force; secrets hidden"),
         (Self::Version, "VERSION", "version, start and last reload"),
@@ -65,6 +67,8 @@ pub(super) enum Command {
     Confirm,
     /// Which statements would go elsewhere with this configuration.
     Diff(String),
+    /// Forget what replicas have refused.
+    Forget,
     /// BEGIN, which drivers send by themselves.
     Begin,
     /// COMMIT and ROLLBACK, likewise.
@@ -170,6 +174,7 @@ fn command(words: &Words<'_>) -> Result<Command, Fault> {
         "COMMIT" | "END" => Ok(Command::End("COMMIT")),
         "ROLLBACK" | "ABORT" => Ok(Command::End("ROLLBACK")),
         "SET" => Ok(Command::Nothing("SET")),
+        "RESET" if words.is(1, "REFUSALS") && words.len() == 2 => Ok(Command::Forget),
         "RESET" => Ok(Command::Nothing("RESET")),
         "DISCARD" => Ok(Command::Nothing("DISCARD ALL")),
         "DEALLOCATE" => Ok(Command::Nothing("DEALLOCATE")),
@@ -254,6 +259,8 @@ mod tests {
         assert_eq!(one("RELOAD CONFIRMED"), Command::Confirm);
         assert_eq!(one("DIFF 'a = ''b'''"), Command::Diff("a = 'b'".into()));
         assert_eq!(one("DIFF $t$a = 'b'$t$"), Command::Diff("a = 'b'".into()));
+        assert_eq!(one("RESET REFUSALS"), Command::Forget);
+        assert_eq!(one("RESET ALL"), Command::Nothing("RESET"));
         assert_eq!(one("BEGIN"), Command::Begin);
         assert_eq!(one("SET extra_float_digits = 3"), Command::Nothing("SET"));
     }

@@ -32,6 +32,10 @@ impl Handler {
             Command::Begin => Response::TransactionStart(Tag::new("BEGIN")),
             Command::End(tag) => Response::TransactionEnd(Tag::new(tag)),
             Command::Nothing(tag) => Response::Execution(Tag::new(tag)),
+            Command::Forget => {
+                self.console.sources.shared.refusals.forget();
+                Response::Execution(Tag::new("RESET"))
+            }
             Command::Confirm => {
                 self.console.operations.confirm().await?;
                 Response::Execution(Tag::new("RELOAD"))
@@ -136,6 +140,6 @@ pub(super) fn columns(command: &Command) -> &'static [Column] {
         Command::Explain { .. } => show::ROUTE,
         Command::Reload { .. } => show::CHANGES,
         Command::Diff(_) => show::MOVED,
-        Command::Confirm | Command::Begin | Command::End(_) | Command::Nothing(_) => &[],
+        Command::Confirm | Command::Forget | Command::Begin | Command::End(_) | Command::Nothing(_) => &[],
     }
 }

@@ -10,6 +10,7 @@ mod connection;
 mod fault;
 mod handler;
 mod operations;
+mod rules;
 mod show;
 mod statements;
 mod table;
@@ -28,6 +29,7 @@ use tokio_util::task::TaskTracker;
 
 pub use fault::Fault;
 pub use operations::{Change, Loaded, Moved, Operations, RuleLine, Setting};
+pub(crate) use rules::wall;
 
 use crate::http::Sources;
 use connection::{Connection, End};

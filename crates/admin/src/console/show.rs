@@ -6,13 +6,13 @@ use std::time::SystemTime;
 
 use pgsplit_pool::Gauges;
 use pgsplit_route::{Node, NodeId, PinReason, View};
-use pgsplit_session::{ClientState, Shared};
+use pgsplit_session::{ClientState, Identity, Shared};
 
 use super::Console;
 use super::command::{Command, Show};
 use super::fault::Fault;
-use super::statements;
 use super::table::{Column, Kind, Table, Value};
+use super::{rules, statements};
 use crate::metrics;
 
 const HELP: &[Column] = &[("command", Kind::Text), ("shows", Kind::Text)];
@@ -65,12 +65,14 @@ const SERVERS: &[Column] = &[
     ("since", Kind::Time),
 ];
 const PINS: &[Column] = &[("reason", Kind::Text), ("sessions", Kind::Int), ("total", Kind::Int)];
-const RULES: &[Column] = &[
-    ("position", Kind::Int),
-    ("rule", Kind::Text),
-    ("mode", Kind::Text),
-    ("target", Kind::Text),
-    ("match", Kind::Text),
+const REFUSALS: &[Column] = &[
+    ("since", Kind::Time),
+    ("left_s", Kind::Real),
+    ("spared", Kind::Int),
+    ("user", Kind::Text),
+    ("database", Kind::Text),
+    ("fingerprint", Kind::Text),
+    ("statement", Kind::Text),
 ];
 const METRICS: &[Column] = &[("metric", Kind::Text), ("labels", Kind::Text), ("value", Kind::Real)];
 const CONFIG: &[Column] = &[("key", Kind::Text), ("value", Kind::Text), ("changes", Kind::Text)];
@@ -109,7 +111,8 @@ pub(super) fn columns(show: Show) -> &'static [Column] {
         Show::Statements => statements::STATEMENTS,
         Show::Tables => statements::TABLES,
         Show::Routes => statements::ROUTES,
-        Show::Rules => RULES,
+        Show::Rules => rules::RULES,
+        Show::Refusals => REFUSALS,
         Show::Metrics => METRICS,
         Show::Config => CONFIG,
         Show::Version => VERSION,
@@ -151,7 +154,9 @@ pub(super) async fn table(console: &Console, command: &Command) -> Result<Table,
             };
             (MOVED, moved.map(row).collect())
         }
-        Command::Confirm | Command::Begin | Command::End(_) | Command::Nothing(_) => (HELP, Vec::new()),
+        Command::Confirm | Command::Forget | Command::Begin | Command::End(_) | Command::Nothing(_) => {
+            (HELP, Vec::new())
+        }
     };
     Ok(Table { columns, rows })
 }
@@ -168,7 +173,8 @@ fn show(console: &Console, what: Show) -> Result<Vec<Vec<Value>>, Fault> {
         Show::Statements => statements::statements(shared),
         Show::Tables => statements::tables(shared),
         Show::Routes => statements::routes(shared),
-        Show::Rules => rules(console),
+        Show::Rules => rules::rules(console),
+        Show::Refusals => refusals(shared),
         Show::Metrics => metrics(console)?,
         Show::Config => config(console),
         Show::Version => version(console),
@@ -180,7 +186,7 @@ fn busiest(shared: &Shared) -> String {
     let mut counts: HashMap<String, usize> = HashMap::new();
     for client in shared.registry.all() {
         if let Some(identity) = client.identity() {
-            *counts.entry(identity.database.to_string()).or_default() += 1;
+            *counts.entry(identity.database().to_owned()).or_default() += 1;
         }
     }
     for statement in shared.statistics.all().statements {
@@ -198,6 +204,7 @@ fn help() -> Vec<Vec<Value>> {
         ("RELOAD CONFIRM '5m'", "likewise; goes back unless confirmed"),
         ("RELOAD CONFIRMED", "keeps what was reloaded"),
         ("DIFF 'configuration'", "statements that would go elsewhere"),
+        ("RESET REFUSALS", "forgets them: replicas are tried again"),
     ];
     let all = shows.chain(others.map(|(command, what)| (command.to_owned(), what)));
     all.map(|(command, what)| vec![command.into(), what.into()]).collect()
@@ -216,7 +223,7 @@ fn nodes(shared: &Shared) -> Vec<Vec<Value>> {
             (*node.address).into(),
             Some(&*node.zone).filter(|zone| !zone.is_empty()).into(),
             node.role.name().into(),
-            metrics::state(node.state).into(),
+            metrics::state(node).into(),
             node.takes_reads().into(),
             node.weight.into(),
             node.lag.into(),
@@ -268,9 +275,9 @@ fn clients(shared: &Shared) -> Vec<Vec<Value>> {
         let held = held.get(&client.pid);
         vec![
             client.pid.into(),
-            who.map(|who| &*who.user).into(),
-            who.map(|who| &*who.database).into(),
-            who.map(|who| &*who.application).into(),
+            who.map(Identity::user).into(),
+            who.map(Identity::database).into(),
+            who.map(Identity::application).into(),
             client.peer.to_string().into(),
             state.into(),
             client.pin().map(PinReason::name).into(),
@@ -311,19 +318,20 @@ fn pins(shared: &Shared) -> Vec<Vec<Value>> {
     .collect()
 }
 
-fn rules(console: &Console) -> Vec<Vec<Value>> {
-    let rules = console.operations.rules().into_iter().enumerate();
-    rules
-        .map(|(at, rule)| {
-            vec![
-                (at + 1).into(),
-                rule.name.into(),
-                rule.mode.into(),
-                rule.target.into(),
-                rule.matching.into(),
-            ]
-        })
-        .collect()
+fn refusals(shared: &Shared) -> Vec<Vec<Value>> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let row = |one: &std::sync::Arc<pgsplit_session::Refusal>| {
+        vec![
+            one.since.into(),
+            Value::Real(one.left().as_secs_f64().round()),
+            one.spared.load(Ordering::Relaxed).into(),
+            text(&one.who.user).into(),
+            text(&one.who.database).into(),
+            format!("{:016x}", one.facts.statement()).into(),
+            one.facts.text().into_owned().into(),
+        ]
+    };
+    shared.refusals.all().iter().map(row).collect()
 }
 
 /// Every series of `/metrics`.

@@ -65,10 +65,10 @@ fn statement(one: &Statement) -> Vec<Value> {
         one.errors.into(),
         one.rows.into(),
         one.pins.into(),
-        time(primary, 0.5),
-        time(primary, 0.99),
-        time(replica, 0.5),
-        time(replica, 0.99),
+        percentile(primary, 0.5),
+        percentile(primary, 0.99),
+        percentile(replica, 0.5),
+        percentile(replica, 0.99),
         one.last.into(),
         (*one.database).into(),
         format!("{:016x}", one.facts.fingerprint).into(),
@@ -85,18 +85,23 @@ pub(super) fn routes(shared: &Shared) -> Vec<Vec<Value>> {
             primary.calls().into(),
             replica.calls().into(),
             one.errors.into(),
-            time(primary, 0.5),
-            time(primary, 0.99),
-            time(replica, 0.5),
-            time(replica, 0.99),
+            percentile(primary, 0.5),
+            percentile(primary, 0.99),
+            percentile(replica, 0.5),
+            percentile(replica, 0.99),
             one.last.into(),
         ]
     };
     shared.statistics.routes().into_iter().map(row).collect()
 }
 
-fn time(side: &Side, share: f64) -> Value {
-    side.times.quantile(share).map(|micros| Duration::from_secs_f64(micros / 1e6)).into()
+fn percentile(side: &Side, share: f64) -> Value {
+    time(side.times.quantile(share))
+}
+
+/// A time in microseconds, if there is one.
+pub(super) fn time(micros: Option<f64>) -> Value {
+    micros.map(|micros| Duration::from_secs_f64(micros / 1e6)).into()
 }
 
 #[derive(Default)]

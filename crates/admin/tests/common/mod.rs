@@ -12,8 +12,8 @@ use arc_swap::ArcSwap;
 use pgsplit_admin::{ControlFigures, ControlSource, NodeFigures, Reload, Sources};
 use pgsplit_net::{ClientTls, ServerTls};
 use pgsplit_pool::{Environment, OpenError, PoolSettings, Pools, Report};
-use pgsplit_route::{Node, NodeId, Role, View};
-use pgsplit_session::{AuthMethod, CatalogSource, Control, Later, SessionSettings, Shared, Stored};
+use pgsplit_route::{Need, Node, NodeId, Role, Sample, View};
+use pgsplit_session::{AuthMethod, CatalogSource, Control, Fallback, Later, SessionSettings, Shared, Stored};
 use pgsplit_sql::Catalog;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -23,6 +23,8 @@ struct Nobody;
 
 impl Report for Nobody {
     fn node_failed(&self, _node: NodeId, _error: &OpenError) {}
+
+    fn hint(&self, _node: NodeId) {}
 }
 
 impl Control for Nobody {
@@ -46,6 +48,20 @@ impl Control for Nobody {
 
     fn wait_primary(&self, _most: Duration) -> Later<'_, bool> {
         Box::pin(async { false })
+    }
+
+    fn wait_positions<'a>(
+        &'a self,
+        _need: Need,
+        _confirm: Option<(NodeId, u64)>,
+        _most: Duration,
+        _holds: &'a (dyn Fn() -> bool + Sync),
+    ) -> Later<'a, bool> {
+        Box::pin(async { false })
+    }
+
+    fn sampled(&self, _epoch: u64) -> Option<Sample> {
+        None
     }
 }
 
@@ -105,7 +121,7 @@ fn node(id: u16, name: &str, role: Role) -> Node {
 /// A primary and a replica with an awkward name.
 pub(crate) fn view() -> View {
     let nodes = vec![node(0, "db1", Role::Primary), node(1, "a\"b\\c", Role::Replica)];
-    View { nodes, primary: Some(NodeId(0)), generation: 3 }
+    View { nodes, primary: Some(NodeId(0)), generation: 3, ..View::default() }
 }
 
 /// What the pages are made from.
@@ -139,7 +155,13 @@ pub(crate) fn sources(view: View) -> Sources {
         idle_transaction: None,
         query: None,
         failover_wait: MINUTE,
+        has_peers: false,
+        consistency_wait: Duration::ZERO,
+        fallback: Fallback::Primary,
+        replica_wait: MINUTE,
+        spill: None,
         retry_buffer: 0,
+        retry_earning: 0,
     };
     let pools = Pools::new(environment);
     let shared = Shared::new(pools, Arc::new(Nobody), sessions, ServerTls::disabled(), 1 << 16, 4).unwrap();

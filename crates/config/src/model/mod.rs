@@ -30,7 +30,7 @@ pub use nodes::NodeRole;
 pub use pool::{MaxConnections, Pool, PoolMode};
 pub use routing::{Fallback, ReadOnlyTransactions, Reads, Retry, Routing, RoutingMode, Spill};
 pub(crate) use rules::Rule;
-pub use rules::{Match, RuleMode, Target};
+pub use rules::{Match, RuleMode, Sticky, Target};
 pub use statement_test::{Expect, Test};
 pub use timeouts::Timeouts;
 pub(crate) use tls::Tls;

@@ -26,6 +26,8 @@ pub(crate) struct Rule {
     #[serde(default, deserialize_with = "optional_duration")]
     pub(crate) timeout: Option<Duration>,
     pub(crate) percent: Option<f64>,
+    #[serde(default)]
+    pub(crate) sticky: Sticky,
     pub(crate) expires: Option<Date>,
     #[serde(default)]
     pub(crate) mode: RuleMode,
@@ -111,6 +113,17 @@ impl fmt::Display for Target {
             Self::Nodes(names) => f.write_str(&names.join(", ")),
         }
     }
+}
+
+/// What stays in or out of a rule's `percent`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sticky {
+    /// A statement, by its fingerprint: of all sessions, or of none.
+    #[default]
+    Statement,
+    /// A session, with all statements that the rule matches.
+    Session,
 }
 
 /// Whether a rule is carried out.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Report;
 use crate::config::Rule;
-use crate::model::{Match, RuleMode, Target};
+use crate::model::{Match, RuleMode, Sticky, Target};
 use crate::suggest::nearest;
 
 /// More are not looked at, and not needed by anybody who must understand them.
@@ -30,6 +30,7 @@ pub(super) fn check(rules: &[Rule], report: &mut Report<'_>) {
             let message = format!("`{fingerprint}` is no fingerprint: up to 16 hexadecimal digits");
             report.require(hexadecimal, &format!("{key}.match.fingerprint"), &message);
         }
+        check_percent(rule, &format!("{key}.percent"), report);
         let earlier = rules.iter().take(i).find(|earlier| covers(earlier, rule));
         if let Some(earlier) = earlier {
             let message = format!(
@@ -86,6 +87,19 @@ fn check_commands(rule: &Rule, key: &str, report: &mut Report<'_>) {
     let for_replicas = matches!(rule.target, Some(Target::Replica | Target::Nodes(_)));
     if for_replicas && !commands.is_empty() && commands.iter().all(|c| WRITES.contains(&c.as_str())) {
         let message = format!("the rule `{}` matches only writes, which never go to a replica", rule.name);
+        report.warn(key, message);
+    }
+}
+
+/// A share of one statement by its fingerprint is all of it or nothing.
+fn check_percent(rule: &Rule, key: &str, report: &mut Report<'_>) {
+    let statements = rule.matching.fingerprint.len() + rule.matching.same_as.len();
+    if rule.percent < 100.0 && rule.sticky == Sticky::Statement && statements > 0 {
+        let message = format!(
+            "the rule `{}` takes each statement that it names wholly or not at all; with sticky = \"session\" it takes \
+             this share of the sessions",
+            rule.name
+        );
         report.warn(key, message);
     }
 }

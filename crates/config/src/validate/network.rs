@@ -20,6 +20,12 @@ pub(super) fn check(file: &File, report: &mut Report<'_>) {
     let empty = "a name must not be empty";
     report.require(file.admin_users.iter().all(|user| !user.is_empty()), "admin_users", empty);
     report.require(file.topology.patroni.iter().all(|url| !url.is_empty()), "topology.patroni", empty);
+    let plain = file.topology.patroni.iter().all(|url| !url.starts_with("https:"));
+    report.require(
+        plain,
+        "topology.patroni",
+        "is asked without TLS: an address such as \"http://10.0.0.1:8008\"",
+    );
     check_distinct(file, report);
 }
 

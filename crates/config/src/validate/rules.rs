@@ -29,10 +29,10 @@ pub(super) fn check(rules: Vec<model::Rule>, nodes: &[Node], report: &mut Report
 }
 
 fn completed(rule: model::Rule) -> Rule {
-    let model::Rule { name, why, matching, target, consistency, max_lag, timeout, percent, expires, mode } =
-        rule;
+    let model::Rule { name, why, matching, target, consistency, max_lag, timeout, .. } = rule;
+    let model::Rule { percent, sticky, expires, mode, .. } = rule;
     let percent = percent.unwrap_or(100.0);
-    Rule { name, why, matching, target, consistency, max_lag, timeout, percent, expires, mode }
+    Rule { name, why, matching, target, consistency, max_lag, timeout, percent, sticky, expires, mode }
 }
 
 /// Names are metric labels and reason codes (`rule:<name>`), so they are plain and unique.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pgsplit_route::{Aim, Node, Reason, Target};
+use pgsplit_route::{Aim, Level, Node, Reason, Target};
 use pgsplit_sql::{Command, Facts};
 
 use super::consider::{Considered, Ground, RuleTold};
@@ -18,6 +18,8 @@ pub(crate) struct Answer {
     /// The nodes that it may go to; offline: none.
     pub(super) candidates: Vec<Arc<str>>,
     pub(super) facts: Arc<Facts>,
+    /// What it must see if it is a read, and who says so.
+    pub(super) level: Option<(Level, String)>,
     /// What the statement is cached under.
     pub(super) canonical: String,
     pub(super) hint: Option<String>,
@@ -53,6 +55,7 @@ impl Answer {
             reason: considered.decision.reason.clone(),
             candidates: candidates(considered, ground),
             facts: considered.facts.clone(),
+            level: Some(considered.level.clone()).filter(|_| considered.facts.is_read()),
             canonical: considered.canonical.clone(),
             hint: considered.hint.clone(),
             tags: considered.tags.clone(),
@@ -93,7 +96,12 @@ pub(super) enum Background {
         assumption: Option<Assumption>,
     },
     /// The servers.
-    Live { database: String, nodes: Vec<Node> },
+    Live {
+        database: String,
+        /// Each with whether it has what the statement must see; `None` where that depends on the session, or is no
+        /// question.
+        nodes: Vec<(Node, Option<bool>)>,
+    },
 }
 
 /// "If these were ordinary tables, then."

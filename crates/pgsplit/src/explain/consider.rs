@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use pgsplit_config::{Config, Reads, RoutingMode};
-use pgsplit_route::rules::{SearchPath, TellOf, Words};
-use pgsplit_route::{Aim, Asked, Decision, Excluded, Rules, SessionView, View, decide};
+use pgsplit_route::rules::{Rule, SearchPath, Speaker, TellOf, Words};
+use pgsplit_route::{Aim, Asked, Decision, Excluded, Level, Rules, SessionView, View, Wanted, decide};
 use pgsplit_sql::tags::Tags;
 use pgsplit_sql::{Analyzer, Catalog, Facts, scan};
 
@@ -22,6 +22,9 @@ pub(crate) struct Ground {
     pub(crate) hints: bool,
     pub(crate) reads_on_primary: bool,
     pub(crate) shadow: bool,
+    level: Level,
+    /// Other processes serve the same clients: what they write is only seen by a strict read.
+    has_peers: bool,
 }
 
 impl Ground {
@@ -34,7 +37,44 @@ impl Ground {
             hints: routing.is_none_or(|routing| routing.hints),
             reads_on_primary: routing.is_some_and(|routing| routing.reads != Reads::Replica),
             shadow: routing.is_some_and(|routing| routing.mode == RoutingMode::Shadow),
+            level: config.map_or(Level::Causal, |config| config.consistency.level.into()),
+            has_peers: config.is_some_and(|config| !config.peers.is_empty()),
         }
+    }
+
+    /// What a read must see, and who says so.
+    fn level(&self, rule: Option<&Rule>) -> (Level, String) {
+        let of_rule = rule.and_then(|rule| Some((rule.consistency?.into(), format!("rule {}", rule.name))));
+        let (level, who) = of_rule.unwrap_or((self.level, "consistency.level".to_owned()));
+        match level {
+            Level::Causal if self.has_peers => (Level::Strict, "causal, and there are peers".to_owned()),
+            _ => (level, who),
+        }
+    }
+
+    /// What a hint asks for.
+    pub(crate) fn aim(&self, hint: Option<&str>) -> Option<Aim> {
+        hint.filter(|_| self.hints).and_then(|word| Aim::of_word(word, &self.view))
+    }
+
+    /// The decision on a statement, and the rule that it meets.
+    pub(crate) fn decide(
+        &self,
+        facts: &Facts,
+        catalog: &Catalog,
+        speaker: &Speaker<'_>,
+        words: Words<'_>,
+        path: &SearchPath,
+    ) -> (Decision, Option<&Rule>) {
+        let words = Words { hint: words.hint.filter(|_| self.hints), ..words };
+        let rules = &self.rules;
+        let (of_session, of_words) = (rules.of_session(speaker), rules.of_words(words));
+        let found = rules.find(facts, catalog, of_session, of_words, || path.clone());
+        let rule = found.rule.and_then(|id| rules.get(id));
+        let hint = self.aim(words.hint);
+        let asked = Asked { hint, rule, reads_on_primary: self.reads_on_primary, ..Asked::default() };
+        let (session, wanted) = (SessionView::default(), Wanted::NOTHING);
+        (decide(&facts.verdict, session, asked, &self.view, &wanted, Excluded::NONE, 0), rule)
     }
 }
 
@@ -55,6 +95,8 @@ pub(crate) struct Considered {
     pub(crate) facts: Arc<Facts>,
     pub(crate) rules: Vec<RuleTold>,
     pub(crate) rule: Option<Arc<str>>,
+    /// What it must see if it is a read, and who says so.
+    pub(crate) level: (Level, String),
     pub(crate) hint: Option<String>,
     pub(crate) tags: Vec<(String, String)>,
     /// What the statement is cached under.
@@ -71,13 +113,8 @@ pub(crate) fn consider(question: &Question, ground: &Ground, catalog: &Arc<Catal
     let words = Words { hint, tags: Tags::parse(&comment) };
     let (speaker, rules) = (question.speaker(), &ground.rules);
     let path = SearchPath::new(question.search_path.as_deref(), &question.user);
-    let found =
-        rules.find(&facts, catalog, rules.of_session(&speaker), rules.of_words(words), || path.clone());
-    let rule = found.rule.and_then(|id| rules.get(id));
-    let aim = hint.and_then(|word| Aim::of_word(word, &ground.view));
-    let asked = Asked { hint: aim, rule, reads_on_primary: ground.reads_on_primary, level: None };
-    let decision =
-        decide(&facts.verdict, SessionView::default(), asked, &ground.view, Excluded::default(), 0);
+    let (decision, rule) = ground.decide(&facts, catalog, &speaker, words, &path);
+    let aim = ground.aim(hint);
     let told = rules.tell(&facts, catalog, &speaker, words, &path);
     let told = told.into_iter().map(|told| RuleTold {
         name: told.rule.name.clone(),
@@ -93,6 +130,7 @@ pub(crate) fn consider(question: &Question, ground: &Ground, catalog: &Arc<Catal
         aim: aim.or_else(|| rule.and_then(|rule| rule.aim)),
         rules: told.collect(),
         rule: rule.map(|rule| rule.name.clone()),
+        level: ground.level(rule),
         hint: hint.map(str::to_owned),
         tags,
         canonical: String::from_utf8_lossy(canonical).into_owned(),

@@ -28,6 +28,7 @@ pub(super) fn render(answer: &Answer) -> String {
             "fingerprint": format!("{:016x}", facts.fingerprint),
             "cache_key": answer.canonical,
         },
+        "consistency": answer.level.as_ref().map(|(level, _)| level.name()),
         "hint": answer.hint,
         "tags": answer.tags.iter().cloned().collect::<BTreeMap<String, String>>(),
         "rules": answer.rules.iter().map(rule).collect::<Vec<_>>(),
@@ -46,7 +47,7 @@ pub(super) fn render(answer: &Answer) -> String {
             value["database"] = json!(database);
             value["nodes"] = nodes
                 .iter()
-                .map(|node| {
+                .map(|(node, has)| {
                     json!({
                         "name": &*node.name,
                         "address": &*node.address,
@@ -55,6 +56,7 @@ pub(super) fn render(answer: &Answer) -> String {
                         "takes_reads": node.takes_reads(),
                         "lag_seconds": node.lag.as_secs_f64(),
                         "lag_bytes": node.lag_bytes,
+                        "has_what_is_read": has,
                     })
                 })
                 .collect();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use pgsplit_cluster::{Cluster, Settings};
 use pgsplit_config::Config;
-use pgsplit_route::{Rules, View};
+use pgsplit_route::{Level, Node, Rules, View};
 use pgsplit_sql::Catalog;
 use tokio::time::Instant;
 
@@ -39,9 +39,13 @@ pub(super) async fn running(
 
 fn answer(question: &Question, ground: &Ground, catalog: &Arc<Catalog>) -> Answer {
     let considered = consider(question, ground, catalog);
-    let background =
-        Background::Live { database: question.database.clone(), nodes: ground.view.nodes.clone() };
-    Answer { background, ..Answer::new(question, &considered, ground) }
+    let answer = Answer::new(question, &considered, ground);
+    let (view, database) = (&ground.view, question.database.clone());
+    let causal = answer.level.as_ref().is_some_and(|(level, _)| *level == Level::Causal);
+    let need = view.marks.need(pgsplit_sql::key(&database), &considered.facts.read);
+    let has = |node: &Node| (causal && node.is_replica()).then(|| need.is_met_by(node.progress.reached()));
+    let nodes = view.nodes.iter().map(|node| (node.clone(), has(node))).collect();
+    Answer { background: Background::Live { database, nodes }, ..answer }
 }
 
 /// Asks the servers for their states and the catalog of a database, and looks at both.

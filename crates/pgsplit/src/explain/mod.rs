@@ -22,7 +22,7 @@ use pgsplit_cluster::Cluster;
 use pgsplit_config::Config;
 use pgsplit_route::Rules;
 
-pub(crate) use self::consider::Considered;
+pub(crate) use self::consider::{Considered, Ground};
 pub(crate) use self::live::look;
 pub(crate) use self::offline::as_if_known;
 pub(crate) use self::question::Question;

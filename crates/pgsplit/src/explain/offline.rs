@@ -66,7 +66,7 @@ fn ground(config: Option<&Config>) -> (Ground, FunctionConfig) {
         // What a replica could be sent is of interest also where there is none yet.
         nodes.push(Node::new(1, "replica", "replica").up(Role::Replica));
     }
-    let view = View { nodes, primary: Some(NodeId(0)), generation: 1 };
+    let view = View { nodes, primary: Some(NodeId(0)), generation: 1, ..View::default() };
     (Ground::new(config, rules, Arc::new(view)), config.map(functions).unwrap_or_default())
 }
 
@@ -74,6 +74,7 @@ fn functions(config: &Config) -> FunctionConfig {
     FunctionConfig {
         read_only: config.routing.functions_read_only.clone(),
         write: config.routing.functions_write.clone(),
+        triggers: config.routing.triggers.clone(),
         stateless: config.routing.functions_stateless.clone(),
     }
 }

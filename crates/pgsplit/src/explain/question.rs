@@ -62,6 +62,7 @@ impl Question {
             database: &self.database,
             application_name: &self.application_name,
             client: self.client,
+            share: None,
         }
     }
 

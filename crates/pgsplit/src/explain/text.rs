@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use pgsplit_route::rules::TellOf;
-use pgsplit_route::{Node, NodeState};
+use pgsplit_route::{Level, Node, NodeState};
 
 use super::answer::{Answer, Background, commands, meaning};
 use super::consider::RuleTold;
@@ -45,14 +45,22 @@ pub(super) fn render(answer: &Answer) -> String {
     line("effects", &facts.effects.to_string());
     line("reads", &facts.reads.to_string());
     line("writes", &facts.writes.to_string());
+    if let Some((level, who)) = &answer.level {
+        line("consistency", &format!("{} ({who}){}", level.name(), sees(*level)));
+    }
     let functions: Vec<_> = facts.functions.iter().map(ToString::to_string).collect();
     line("functions", if functions.is_empty() { "none".to_owned() } else { functions.join(", ") }.as_str());
     line("fingerprint", &format!("{:016x}", facts.fingerprint));
     line("cache key", &shortened(&answer.canonical));
     if let Background::Live { database, nodes } = &answer.background {
         line("database", database);
-        for (i, node) in nodes.iter().enumerate() {
-            line(if i == 0 { "nodes" } else { "" }, &format!("{}: {}", node.name, state(node)));
+        for (i, (node, has)) in nodes.iter().enumerate() {
+            let has = match has {
+                None => "",
+                Some(true) => ", has every write to what is read",
+                Some(false) => ", lacks a write to what is read: a read waits, or goes elsewhere",
+            };
+            line(if i == 0 { "nodes" } else { "" }, &format!("{}: {}{has}", node.name, state(node)));
         }
     }
     answer.notes.iter().for_each(|note| line("note", note));
@@ -78,6 +86,16 @@ fn target(answer: &Answer) -> String {
         [] => answer.target.to_owned(),
         [one] => format!("{} ({one})", answer.target),
         [most @ .., last] => format!("{} ({} or {last})", answer.target, most.join(", ")),
+    }
+}
+
+/// What a read of this level sees, in words.
+fn sees(level: Level) -> &'static str {
+    match level {
+        Level::Eventual => ": any state within max_lag",
+        Level::Session => ": at least what its own session has written and seen",
+        Level::Causal => ": every write acknowledged through this proxy before it",
+        Level::Strict => ": every write acknowledged by anyone before it",
     }
 }
 

@@ -166,12 +166,12 @@ fn from_strings() -> Kind {
         scripts: &[
             &[
                 (Sql("SELECT run_text('SELECT set_config(''app.hidden'', ''h'', false)')"), FUNCTION),
-                (Sql("SELECT current_setting('app.hidden', true)"), READ),
+                (Sql("SELECT current_setting('app.hidden', true)"), PINNED),
             ],
             &[
                 (Sql("SELECT run_text('SELECT set_config(''work_mem'', ''7MB'', false)')"), FUNCTION),
-                (Sql("SELECT 1"), READ),
-                (Sql("SHOW work_mem"), SESSION),
+                (Sql("SELECT 1"), PINNED),
+                (Sql("SHOW work_mem"), PINNED),
             ],
             &[
                 (

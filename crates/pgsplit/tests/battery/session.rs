@@ -205,8 +205,8 @@ fn settings() -> Kind {
             &[
                 (Sql("SET standard_conforming_strings = off"), SESSION),
                 (Sql("SELECT 'a\\'; DELETE FROM log; --'"), "primary mixed"),
-                (Sql("SET standard_conforming_strings = on"), SESSION),
-                (Sql("SELECT 1"), READ),
+                (Sql("SET standard_conforming_strings = on"), PINNED),
+                (Sql("SELECT 1"), PINNED),
             ],
             &[
                 (Sql("LISTEN ch"), SESSION),

@@ -3,14 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pgsplit_testkit::{Account, Cluster, Proxy, wait};
+use pgsplit_testkit::{Account, Cluster, Proxy};
 
 use crate::home;
 use crate::variation::{LAG, Trouble, Variation};
-
-/// Stands in for reads that never go back in time, which pgsplit does not have yet: the primary holds back the answer to
-/// a COMMIT until the replicas show it. To be turned off, and taken out, when it has them.
-const COMMITS_SHOW_EVERYWHERE: bool = true;
 
 /// As many server connections as the largest group of parallel tests has clients; much less than the default.
 const POOL: &str = "primary_connections = 20\nreplica_connections = 5\n";
@@ -45,11 +41,6 @@ impl Stage {
             "local all all trust\nhost all all 127.0.0.1/32 trust",
         );
         let cluster = cluster.setting("max_prepared_transactions", "50").start().unwrap();
-        let shown = match variation.trouble {
-            Trouble::None => "FIRST 2 (replica1, replica2)",
-            _ => "FIRST 1 (replica2)",
-        };
-        show_commits(&cluster, shown);
         let proxy = (side == Side::Proxied).then(|| {
             let (pool, routing) = (&variation.pool_mode, &variation.routing_mode);
             let extra = format!("[pool]\nmode = \"{pool}\"\n{POOL}[routing]\nmode = \"{routing}\"\n");
@@ -85,23 +76,6 @@ impl Stage {
         println!("  statements by reason: {}", told("pgsplit_routing_decisions_total", "reason"));
         println!("  pins: {}", told("pgsplit_pins_total", "reason"));
     }
-}
-
-fn show_commits(cluster: &Cluster, names: &str) {
-    if !COMMITS_SHOW_EVERYWHERE {
-        return;
-    }
-    let primary = cluster.primary();
-    primary.sql("postgres", &format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'")).unwrap();
-    primary.sql("postgres", "ALTER SYSTEM SET synchronous_commit = remote_apply").unwrap();
-    primary.sql("postgres", "SELECT pg_reload_conf()").unwrap();
-    wait::until("synchronous replication", wait::LIMIT, || {
-        let wanted = names.matches("replica").count().to_string();
-        let count =
-            primary.sql("postgres", "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'")?;
-        Ok((count == wanted).then_some(()))
-    })
-    .unwrap();
 }
 
 fn trouble(cluster: &Cluster, trouble: Trouble) {

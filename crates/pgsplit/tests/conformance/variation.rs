@@ -11,8 +11,7 @@ pub(crate) enum Trouble {
     Paused,
     /// It is dead.
     Killed,
-    /// It shows what happened [`LAG`] ago. Needs a consistency level that holds reads back, which pgsplit does not have
-    /// yet: without one some tests read old data.
+    /// It shows what happened [`LAG`] ago, so that reads of what was written go elsewhere.
     Lagging,
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use pgsplit_testkit::{Account, Cluster, Proxy};
+use pgsplit_testkit::{Account, Cluster, Proxy, wait};
 
 use crate::stage::{client, console, error, proxy, said};
 
@@ -60,8 +60,15 @@ pub(crate) fn in_psql(cluster: &Cluster) {
     let mut roles: Vec<_> = nodes.lines().filter_map(|line| line.split(' ').nth(3)).collect();
     roles.sort_unstable();
     assert_eq!(roles, ["primary", "replica"], "{nodes}");
-    let several = psql(cluster, &proxy, &["-c", "SHOW POOLS; SHOW PINS; SHOW VERSION; SHOW RULES"]);
+    let several = psql(cluster, &proxy, &["-c", "SHOW POOLS; SHOW PINS; SHOW VERSION"]);
     snapshot("several", &steady(&several, &proxy, cluster));
+    one.rows("COMMIT").unwrap();
+    one.rows("SELECT 2 FROM kept").unwrap();
+    let rules = wait::until("the rule's last hit", wait::LIMIT, || {
+        let rules = psql(cluster, &proxy, &["-x", "-c", "SHOW RULES"]);
+        Ok((!rules.contains("last_hit       | \n")).then_some(rules))
+    });
+    snapshot("rules", &steady(&rules.unwrap(), &proxy, cluster));
     let config = psql(cluster, &proxy, &["-At", "-c", "SHOW CONFIG"]);
     assert!(config.contains("\nauth.password|(hidden)|restart\n"), "{config}");
     assert!(config.contains("\npool.wait|5s|reload\n") && !config.contains("secret"), "{config}");
@@ -132,5 +139,5 @@ pub(crate) fn in_a_driver(cluster: &Cluster) {
     let mut raw = console(&proxy);
     let answer = raw.query("BEGIN; SHOW NONSENSE").unwrap();
     assert_eq!(error(&answer, b'C').as_deref(), Some("42601"));
-    assert_eq!(raw.rows("SHOW HELP").unwrap().len(), 18);
+    assert_eq!(raw.rows("SHOW HELP").unwrap().len(), 20);
 }

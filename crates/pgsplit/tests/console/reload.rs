@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use pgsplit_testkit::peer::RawClient;
 use pgsplit_testkit::{Cluster, wait};
 use rustix::process::Signal;
 
@@ -122,6 +123,40 @@ none of them is a write that would go to a replica
 "
         )
     );
+    rules_move(&mut client, &compare);
     let (code, said) = compare("[routing]\nreads = 'everywhere'\n");
     assert!(code == Some(1) && said.contains("routing.reads"), "{said}");
+}
+
+/// Rules are asked about each caller, whatever they ask for.
+fn rules_move(client: &mut RawClient, compare: &dyn Fn(&str) -> (Option<i32>, String)) {
+    for _ in 0..4 {
+        client.rows("SELECT id FROM kept /*method='GET',route='%2Fa',traceparent='00-1'*/").unwrap();
+        client.rows("SELECT id FROM kept /*method='GET',route='%2Fb'*/").unwrap();
+    }
+    let rule = |matching: &str| format!("[[rules]]\nname = 'new'\n{matching}\ntarget = 'primary'\n");
+    let moved = |matching: &str| {
+        let (code, said) = compare(&rule(matching));
+        assert_eq!(code, Some(0), "{said}");
+        let calls = |line: &str| {
+            let (calls, rest) = line.trim_start().split_once(" calls ")?;
+            assert!(rest.ends_with("replica (read) -> primary (rule:new)"), "{line}");
+            calls.parse::<u64>().ok()
+        };
+        said.lines().filter_map(calls).collect::<Vec<_>>()
+    };
+    assert_eq!(moved("match.route = 'GET /a'"), [4]);
+    assert_eq!(moved("match.route = 'GET /*'"), [8]);
+    assert_eq!(moved("match.tables = 'kept'"), [30, 8]);
+    assert_eq!(moved("match.tables = 'kept'\nmatch.user = 'app'\nmatch.client = '127.0.0.1'"), [30, 8]);
+    assert_eq!(moved("match.tables = 'kept'\npercent = 50\nsticky = 'session'"), [15, 4]);
+    for other in
+        ["match.user = 'bob'", "match.application_name = 'x'", "match.route = 'PUT /a'", "match.hint = 'h'"]
+    {
+        assert_eq!(moved(other), [0; 0], "{other}");
+    }
+    assert_eq!(moved("match.user = 'app'\nmode = 'shadow'"), [0; 0]);
+    // Whatever a rule says, a write stays where it is.
+    let (_, said) = compare("[[rules]]\nname = 'all'\nmatch.user = '*'\ntarget = 'replica'\n");
+    assert_eq!(said, "no statement seen so far would go elsewhere\n");
 }

@@ -36,7 +36,13 @@ const MAKERS: &str = "
     DROP TABLE IF EXISTS fires; CREATE TABLE fires (kind text);
     GRANT ALL ON fires TO app;
     CREATE OR REPLACE FUNCTION fire() RETURNS trigger LANGUAGE plpgsql AS
-        'BEGIN EXECUTE ''SELECT makes_'' || NEW.kind || ''()''; RETURN NEW; END';
+        'BEGIN CASE NEW.kind
+             WHEN ''setting'' THEN PERFORM makes_setting();
+             WHEN ''custom'' THEN PERFORM makes_custom();
+             WHEN ''table'' THEN PERFORM makes_table();
+             WHEN ''lock'' THEN PERFORM makes_lock();
+             WHEN ''sequence'' THEN PERFORM makes_sequence();
+         END CASE; RETURN NEW; END';
     CREATE TRIGGER fire BEFORE INSERT ON fires FOR EACH ROW EXECUTE FUNCTION fire();
     CREATE OR REPLACE VIEW through_a_view AS SELECT makes_setting() AS v;
     GRANT SELECT ON through_a_view TO app";
@@ -62,10 +68,17 @@ fn settings() -> Vec<Case> {
     vec![
         tracked("hidden setting in DO", "DO $$ BEGIN SET work_mem = '5MB'; END $$", WORK_MEM),
         tracked(
-            "hidden setting in DO that is computed",
-            "DO $$ BEGIN EXECUTE format('SET %I = %L', 'work_mem', '5MB'); END $$",
+            "hidden setting in DO with a computed value",
+            "DO $$ BEGIN EXECUTE format('SET work_mem = %L', '5MB'); END $$",
             WORK_MEM,
         ),
+        Case::new("hidden setting in DO with a computed name")
+            .two()
+            .setup(MAKERS)
+            .look("b", WORK_MEM)
+            .ask("a", "DO $$ BEGIN EXECUTE format('SET %I = %L', 'work_mem', '5MB'); END $$")
+            .pinned("opaque")
+            .looks(WORK_MEM),
         tracked("hidden setting in a function", "SELECT makes_setting()", WORK_MEM),
         tracked("hidden setting by set_config", "SELECT makes_setting_by_config()", WORK_MEM),
         tracked("hidden setting in a trigger", "INSERT INTO fires VALUES ('setting')", WORK_MEM),

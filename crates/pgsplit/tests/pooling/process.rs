@@ -19,7 +19,7 @@ pub(crate) fn scenes() -> Vec<Scene> {
 }
 
 /// Most memory that an idle client may cost.
-const IDLE_CLIENT: u64 = 8 * 1024;
+const IDLE_CLIENT: u64 = 3 * 1024;
 
 #[allow(clippy::print_stderr, reason = "a figure that is worth seeing")]
 fn idle_clients(cluster: &Cluster) {

@@ -130,6 +130,8 @@ fn a_large_copy_message(arena: &Arena) {
 /// nothing of that is kept.
 fn a_large_text(arena: &Arena) {
     let mut client = arena.through();
+    // A build for tests takes a while over so much text.
+    client.stream().set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let value = "v".repeat(50 * MIB);
     let mut ask = || {
         let answer = client.query(&format!("SELECT length('{value}')")).unwrap();

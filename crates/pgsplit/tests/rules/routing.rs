@@ -1,10 +1,11 @@
 //! Where rules send statements, and what is counted.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use pgsplit_testkit::peer::message;
-use pgsplit_testkit::{Cluster, Proxy, Signal, wait};
+use pgsplit_testkit::peer::{RawClient, message};
+use pgsplit_testkit::{Account, Cluster, Proxy, Signal, wait};
 
 use crate::{Scene, client, error, last, proxy, run, value, went};
 
@@ -16,6 +17,8 @@ pub(crate) fn scenes() -> Vec<Scene> {
         ("traced statements share what a server has prepared", traced),
         ("a rule's timeout", timeout),
         ("shadow, of a rule and of everything", shadow),
+        ("a canary takes statements, or sessions", canary),
+        ("a rule's consistency and lag", levels),
         ("functions by configuration", functions),
         ("names are resolved by the session's search_path", names),
         ("who speaks", who),
@@ -165,6 +168,97 @@ fn shadow(cluster: &Cluster) {
     let metrics = all.metrics().unwrap();
     let would = |target| metrics.sum("pgsplit_routing_shadow_decisions_total", &[("target", target)]);
     assert_eq!((would("replica"), would("primary")), (1.0, 1.0));
+}
+
+fn canary(cluster: &Cluster) {
+    let rule = |name: &str, of: &str, share: &str| {
+        format!("[[rules]]\nname = '{name}'\nmatch.tables = '{of}'\ntarget = 'replica'\npercent = {share}\n")
+    };
+    let proxy = proxy(
+        cluster,
+        &format!(
+            "{}sticky = 'session'\n{}[routing]\nreads = 'primary'\n",
+            rule("sessions", "Bid", "20"),
+            rule("statements", "Region", "50")
+        ),
+    );
+    let mut clients: Vec<_> = (0..20).map(|_| client(&proxy)).collect();
+    let mut went_to_replica = |text: &str| -> Vec<bool> {
+        clients.iter_mut().map(|client| went(client, text).starts_with("replica ")).collect()
+    };
+    let taken = went_to_replica(r#"SELECT * FROM "Bid""#);
+    assert!((3..=5).contains(&taken.iter().filter(|taken| **taken).count()), "{taken:?}");
+    assert_eq!(went_to_replica(r#"SELECT * FROM "Bid""#), taken, "always the same sessions");
+    assert_eq!(went_to_replica(r#"SELECT id FROM "Bid" WHERE id = 1"#), taken, "with all statements");
+    let statements = |n: usize| format!(r#"SELECT id AS c{n} FROM "Region""#);
+    let mut all = Vec::new();
+    for n in 0..20 {
+        let taken = went_to_replica(&statements(n));
+        assert!(taken.iter().all(|other| *other == taken[0]), "of all sessions or of none");
+        all.push(taken[0]);
+    }
+    assert!((3..=17).contains(&all.iter().filter(|taken| **taken).count()), "{all:?}");
+}
+
+/// Replays go on when it goes, whatever a test has found.
+struct Paused<'c>(&'c Cluster);
+
+impl<'c> Paused<'c> {
+    fn new(cluster: &'c Cluster) -> Self {
+        (0..2).for_each(|n| drop(cluster.replica(n).sql("app", "SELECT pg_wal_replay_pause()").unwrap()));
+        Self(cluster)
+    }
+}
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        (0..2).for_each(|n| drop(self.0.replica(n).sql("app", "SELECT pg_wal_replay_resume()")));
+    }
+}
+
+fn levels(cluster: &Cluster) {
+    let rules = "[[rules]]\nname = 'any'\nmatch.tables = 'Region'\ntarget = 'replica'\nconsistency = 'eventual'\n\
+                 [[rules]]\nname = 'near'\nmatch.tags.near = '1'\ntarget = 'replica'\nconsistency = 'eventual'\nmax_lag = '1s'\n\
+                 [consistency]\nmax_lag = '10m'\n";
+    let proxy = Proxy::start(Path::new(env!("CARGO_BIN_EXE_pgsplit")), cluster, rules).unwrap();
+    let mut client = client(&proxy);
+    let paused = Paused::new(cluster);
+    run(&mut client, r#"INSERT INTO "Region" VALUES (77); INSERT INTO "Bid" VALUES (77)"#);
+    assert_eq!(went(&mut client, r#"SELECT * FROM "Region""#), "replica rule:any");
+    assert_eq!(went(&mut client, r#"SELECT * FROM "Bid""#), "primary consistency");
+    let mut console = RawClient::connect(("127.0.0.1", proxy.admin_port())).unwrap();
+    let own = Account::PGSPLIT;
+    console.login(own.user(), own.password(), "pgsplit", &[]).unwrap();
+    let mut explained = |table: &str| -> String {
+        let rows = console.rows(&format!("EXPLAIN ROUTE DATABASE app SELECT * FROM \"{table}\"")).unwrap();
+        let lines: Vec<_> = rows.into_iter().flatten().flatten().collect();
+        lines.join(" ").split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let bid = explained("Bid");
+    assert!(bid.contains("consistency causal (consistency.level)"), "{bid}");
+    assert_eq!(bid.matches("lacks a write to what is read").count(), 2, "{bid}");
+    let region = explained("Region");
+    assert!(region.contains("consistency eventual (rule any)") && !region.contains("lacks"), "{region}");
+    assert_eq!(explained("Session").matches("has every write to what is read").count(), 2);
+    let near = r#"SELECT * FROM "Bid" /*near='1'*/"#;
+    let limit = Duration::from_secs(30);
+    wait::until("the lag to be too much for one rule", limit, || {
+        Ok::<_, pgsplit_testkit::Error>((went(&mut client, near) == "primary no-replica").then_some(()))
+    })
+    .unwrap();
+    assert_eq!(went(&mut client, r#"SELECT * FROM "Region""#), "replica rule:any");
+    drop(paused);
+    wait::until("the replicas to catch up", limit, || {
+        Ok::<_, pgsplit_testkit::Error>((went(&mut client, near) == "replica rule:near").then_some(()))
+    })
+    .unwrap();
+    wait::until("what was written", limit, || {
+        let there = went(&mut client, r#"SELECT * FROM "Bid""#) == "replica read";
+        Ok::<_, pgsplit_testkit::Error>(there.then_some(()))
+    })
+    .unwrap();
+    assert_eq!(explained("Bid").matches("has every write to what is read").count(), 2);
+    run(&mut client, r#"DELETE FROM "Region"; DELETE FROM "Bid""#);
 }
 
 fn functions(cluster: &Cluster) {

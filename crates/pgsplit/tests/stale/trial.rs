@@ -1,0 +1,117 @@
+//! One trial: a write through one connection, and a read through another as soon as the write is acknowledged.
+
+use std::thread;
+use std::time::Duration;
+
+use pgsplit_testkit::peer::{RawClient, message};
+use pgsplit_testkit::{Account, Proxy};
+
+use crate::world::{World, value};
+
+/// How the write is made and read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Simple queries.
+    Simple,
+    /// Parse to Sync in one message.
+    Extended,
+    /// Execute and Flush; the Sync, which commits, comes later.
+    Flush,
+    /// An explicit transaction.
+    Transaction,
+    /// `synchronous_commit = off`.
+    Asynchronous,
+    /// The write goes past the proxy.
+    Bypass,
+    /// The reader is given the writer's token.
+    Token,
+}
+
+/// What is played.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run {
+    pub(crate) kind: Kind,
+    pub(crate) loaded: bool,
+    pub(crate) trials: usize,
+    /// More of the configuration.
+    pub(crate) level: &'static str,
+}
+
+/// Two clients, of which one writes a row of its own and the other reads it.
+pub(crate) struct Pair {
+    kind: Kind,
+    writer: RawClient,
+    reader: RawClient,
+    row: usize,
+    written: i64,
+}
+
+impl Pair {
+    pub(crate) fn new(world: &World, proxy: &Proxy, run: &Run, row: usize) -> Self {
+        let client = || proxy.client(&Account::APP, "app").unwrap();
+        let mut writer = if run.kind == Kind::Bypass { world.direct() } else { client() };
+        if run.kind == Kind::Asynchronous {
+            writer.query("SET synchronous_commit = off").unwrap();
+        }
+        let written = value(&mut world.direct(), &format!("SELECT v FROM stale WHERE id = {row}"));
+        Self { kind: run.kind, writer, reader: client(), row, written }
+    }
+
+    /// Writes and reads; whether the read did not show the write.
+    pub(crate) fn is_stale(&mut self) -> bool {
+        self.write();
+        self.written += 1;
+        let read = format!("SELECT v FROM stale WHERE id = {}", self.row);
+        let seen = match self.kind {
+            Kind::Extended | Kind::Flush => extended_value(&mut self.reader, &read),
+            _ => value(&mut self.reader, &read),
+        };
+        assert!(seen <= self.written, "row {} has {seen}, written {}", self.row, self.written);
+        seen < self.written
+    }
+
+    fn write(&mut self) {
+        let text = format!("UPDATE stale SET v = v + 1 WHERE id = {}", self.row);
+        match self.kind {
+            Kind::Simple | Kind::Asynchronous | Kind::Bypass => {
+                self.writer.query(&text).unwrap();
+            }
+            Kind::Token => {
+                self.writer.query(&text).unwrap();
+                let rows = self.writer.rows("SHOW pgsplit.token").unwrap();
+                let token = rows[0][0].as_ref().unwrap();
+                self.reader.query(&format!("SET pgsplit.min_lsn = '{token}'")).unwrap();
+            }
+            Kind::Transaction => {
+                for text in ["BEGIN", &text, "SELECT 1", "COMMIT"] {
+                    self.writer.query(text).unwrap();
+                }
+            }
+            Kind::Extended => {
+                let batch = unnamed(&text);
+                self.writer.send_all(&[batch.as_slice(), &[message::sync()]].concat()).unwrap();
+                self.writer.read_until(b'Z').unwrap();
+            }
+            Kind::Flush => {
+                self.writer.send_all(&[unnamed(&text).as_slice(), &[message::flush()]].concat()).unwrap();
+                self.writer.read_until(b'C').unwrap();
+                // What happens between the answer and the commit is what this kind is for.
+                thread::park_timeout(Duration::from_millis(2));
+                extended_value(&mut self.reader, &format!("SELECT v FROM stale WHERE id = {}", self.row));
+                self.writer.send(&message::sync()).unwrap();
+                self.writer.read_until(b'Z').unwrap();
+            }
+        }
+    }
+}
+
+fn unnamed(text: &str) -> Vec<Vec<u8>> {
+    vec![message::parse("", text, &[]), message::bind("", "", &[]), message::execute("", 0)]
+}
+
+fn extended_value(client: &mut RawClient, text: &str) -> i64 {
+    client.send_all(&[unnamed(text).as_slice(), &[message::sync()]].concat()).unwrap();
+    let answers = client.read_until(b'Z').unwrap();
+    let row = answers.iter().find(|message| message.tag == b'D').unwrap_or_else(|| panic!("{answers:?}"));
+    row.columns().unwrap()[0].as_ref().unwrap().parse().unwrap()
+}
