@@ -5,7 +5,7 @@ TEST_LIMIT ?= 25m
 CONFORMANCE_LIMIT ?= 120m
 export RUST_TEST_THREADS ?= 2
 
-.PHONY: help demo test soak conformance conformance-quick bench marketplace prisma setup
+.PHONY: help demo test soak stale failover patroni conformance conformance-quick bench compare budget marketplace prisma setup
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile | expand -t 24
@@ -23,6 +23,20 @@ soak: export SOAK_SECONDS ?= 600
 soak: setup ## 200 clients of mixed behaviour for ten minutes while nodes go away (SOAK_SECONDS, SOAK_CLIENTS, SOAK_SEED)
 	cargo test --release --locked -p pgsplit --test soak -- --nocapture
 
+stale: export STALE_TRIALS ?= 30000
+stale: setup ## 200,000 writes, each read back at once elsewhere while replay stands still at random; then the same with bugs on purpose (STALE_TRIALS, STALE_SEED)
+	cargo test --release --locked -p pgsplit --test stale -- --nocapture --test-threads 1
+	STALE_TRIALS=$$((STALE_TRIALS / 3)) cargo test --locked -p pgsplit --features planted --test stale -- --nocapture planted
+
+patroni: export PATRONI_DIR ?= /var/tmp/pgsplit-patroni
+patroni: setup ## a switchover and lost leaders under Patroni and etcd, with readers and writers (PATRONI_DIR, FAILOVER="switchover")
+	scripts/patroni-cluster install
+	cargo test --release --locked -p pgsplit --test failover -- --nocapture --ignored
+
+failover: setup ## nodes killed, frozen, restarted and promoted, with readers and writers; then with bugs on purpose (FAILOVER="frozen")
+	cargo test --release --locked -p pgsplit --test failover -- --nocapture --test-threads 1
+	cargo test --locked -p pgsplit --features planted --test failover -- --nocapture planted
+
 conformance: setup ## PostgreSQL's, asyncpg's and SQLAlchemy's suites, directly and through pgsplit (SUITES="asyncpg" MODE=shadow POOL=session REPLICA=killed)
 	@scripts/conformance-setup
 	@$(call conformance,--release,$(SUITES))
@@ -39,6 +53,14 @@ conformance = if [ -t 0 ]; then foreground=--foreground; fi; \
 bench: setup ## CPU per query beside PgBouncer (ARGS="-r 5 -t 10")
 	@scripts/setup pgbouncer strace
 	benches/run $(ARGS)
+
+compare: setup ## pgsplit, PgBouncer, pgpool-II and a direct connection in every case (ARGS="--quick", "--only login idle")
+	@scripts/setup pgbouncer strace openssl pgpool:pgpool2
+	benches/compare/run $(ARGS)
+
+budget: setup ## what a statement costs in instructions, beside the figures that it may cost (ARGS="--renew")
+	@scripts/setup valgrind
+	scripts/budget $(ARGS)
 
 prisma: setup ## a real Prisma application: its flows directly and through pgsplit give the same
 	@scripts/drivers-setup prisma

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stage import Trouble
+from ground import Trouble
 
 # Beyond the time that was asked for, all clients must have logged in and ended within this.
 GRACE = 120

@@ -6,23 +6,16 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 import urllib.request
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-MIGRATIONS = REPOSITORY / "tests/prisma/prisma/migrations"
-# For whatever should take moments.
-LIMIT = 60
+from ground import LIMIT, MIGRATIONS, TARGET, Trouble, build, cluster, end, free_port, until
 
-
-class Trouble(Exception):
-    """What the user should read instead of a traceback."""
+SETTINGS = ["shared_preload_libraries=pg_stat_statements", "pg_stat_statements.max=10000", "shared_buffers=256MB"]
 
 
 @dataclass
@@ -104,11 +97,9 @@ def running(asked):
 
 def started(asked, stack):
     """A cluster and a pgsplit of our own, which end with `stack`."""
-    target = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
-    build("-p", "pgsplit-testkit", "--example", "cluster")
     if not asked.pgsplit:
         build("--release", "-p", "pgsplit")
-    found = cluster(target / "debug/examples/cluster", stack)
+    found = cluster(stack, settings=SETTINGS)
     ports = [int(port) for port in found["PG_PORTS"].split()]
     nodes = tuple((f"db{number}", port) for number, port in enumerate(ports, 1))
     place = Place("127.0.0.1", free_port(), "app", found["PG_APP_PASSWORD"], "app")
@@ -116,33 +107,11 @@ def started(asked, stack):
     place.nodes, place.superuser = nodes, found["PG_POSTGRES_PASSWORD"]
     make = "CREATE EXTENSION pg_stat_statements"
     place.psql("-c", make, port=ports[0], user="postgres", password=place.superuser)
-    proxy(asked, place, found["PG_PGSPLIT_PASSWORD"], target, stack)
+    proxy(asked, place, found["PG_PGSPLIT_PASSWORD"], stack)
     return place
 
 
-def build(*what):
-    if subprocess.run(["cargo", "build", "--quiet", "--locked", *what], cwd=REPOSITORY, check=False).returncode:
-        raise Trouble("it does not build")
-
-
-def cluster(program, stack):
-    """Starts it, and reads what it says of itself: NAME='value' lines. It lives as long as its standard input."""
-    settings = ["shared_preload_libraries=pg_stat_statements", "pg_stat_statements.max=10000", "shared_buffers=256MB"]
-    command = [program, "--replicas", "2", "--scale", "0", "--max-connections", "300"]
-    command += [argument for setting in settings for argument in ("--setting", setting)]
-    # A session of its own: Ctrl-C at the terminal must not reach it before pgsplit has ended.
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    stack.callback(end, child, child.stdin.close)
-    found = {}
-    for line in child.stdout:
-        name, _, value = line.strip().partition("=")
-        found[name] = value.strip("'")
-        if name == "PG_READY":
-            return found
-    raise Trouble("the cluster did not start")
-
-
-def proxy(asked, place, password, target, stack):
+def proxy(asked, place, password, stack):
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pgsplit-marketplace-")))
     nodes = "".join(f'[[nodes]]\nname = "{name}"\naddress = "127.0.0.1:{port}"\n' for name, port in place.nodes)
     rules = f"[routing]{Path(asked.config).read_text().partition('[routing]')[2]}" if asked.config else ""
@@ -154,37 +123,22 @@ def proxy(asked, place, password, target, stack):
     )
     log = directory / "log"
     with log.open("w") as output:
-        command = [asked.pgsplit or target / "release/pgsplit", "run", "-c", config]
+        command = [asked.pgsplit or TARGET / "release/pgsplit", "run", "-c", config]
         child = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
     place.config = config
     stack.callback(end, child, lambda: child.send_signal(signal.SIGTERM))
-    until = time.monotonic() + LIMIT
-    while True:
-        try:
-            seen = sum(value for name, value in place.metrics().items() if name.startswith("pgsplit_node_up{"))
-        except Trouble:
-            seen = 0
-        if seen == len(place.nodes):
-            return
-        if child.poll() is not None or time.monotonic() > until:
-            raise Trouble(f"pgsplit did not start:\n{log.read_text()}")
-        time.sleep(0.1)
+    until("pgsplit's start", lambda: sees_all(place, child, log))
 
 
-def end(child, ask):
-    """Asks a child to end, and waits; it is killed when it does not."""
+def sees_all(place, child, log):
+    """Whether it sees every node."""
+    if child.poll() is not None:
+        raise Trouble(f"pgsplit did not start:\n{log.read_text()}")
     try:
-        ask()
-        child.wait(timeout=LIMIT)
-    except (OSError, subprocess.TimeoutExpired):
-        child.kill()
-        child.wait()
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+        seen = sum(value for name, value in place.metrics().items() if name.startswith("pgsplit_node_up{"))
+    except Trouble:
+        return False
+    return seen == len(place.nodes)
 
 
 def load(place, scale, here):
@@ -198,8 +152,4 @@ def load(place, scale, here):
     reached = place.on_nodes("SELECT CASE WHEN pg_is_in_recovery() THEN '' ELSE pg_current_wal_flush_lsn()::text END")
     position = reached[place.nodes[0][0]].strip()
     behind = f"SELECT pg_is_in_recovery() AND pg_last_wal_replay_lsn() < '{position}'"
-    until = time.monotonic() + LIMIT
-    while "t\n" in place.on_nodes(behind).values():
-        if time.monotonic() > until:
-            raise Trouble("the replicas do not catch up")
-        time.sleep(0.1)
+    until("the replicas' catching up", lambda: "t\n" not in place.on_nodes(behind).values())
