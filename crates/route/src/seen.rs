@@ -14,6 +14,10 @@ pub struct Seen {
     primary: Need,
     /// Of which tables: a set of bits, as in [`pgsplit_sql::Tables::mask`].
     tables: u64,
+    /// What covers what was seen there longer ago, which replicas have reached since: one that comes back may lack it.
+    before: Need,
+    /// Of which tables.
+    tables_before: u64,
     replica: Option<Stay>,
 }
 
@@ -45,7 +49,8 @@ impl Seen {
     /// What a read of these tables must see, besides what the level asks for.
     #[must_use]
     pub fn need(&self, tables: u64) -> Need {
-        if self.tables & tables == 0 { Need::NONE } else { self.primary }
+        let of = |seen: u64, need| if seen & tables == 0 { Need::NONE } else { need };
+        of(self.tables, self.primary).and(of(self.tables_before, self.before))
     }
 
     /// What covers all that was written and seen on the primary.
@@ -60,9 +65,11 @@ impl Seen {
         self.replica
     }
 
-    /// Forgets what every replica has reached.
+    /// Puts what these replicas have reached aside: a newer need is not for it.
     pub fn settle<'n>(&mut self, mut replicas: impl Iterator<Item = &'n Node>) {
         if self.tables != 0 && replicas.all(|node| self.primary.is_met_by(node.progress.reached())) {
+            self.tables_before |= self.tables;
+            self.before = self.primary;
             self.tables = 0;
         }
     }

@@ -84,7 +84,10 @@ impl Session {
             // What follows is not known and may not be a read.
             attempt.verdict = Verdict::NotRead(NotRead::Mixed);
         }
-        if self.open && attempt.verdict != Verdict::Read {
+        let runs = survey.executes || survey.binds;
+        if self.open
+            && (attempt.verdict != Verdict::Read || runs && !self.still_answers(survey.reads, survey.ask))
+        {
             self.leave_replica().await?;
             if self.skipping {
                 return self.skip(end).await;
@@ -122,7 +125,7 @@ impl Session {
             return Ok(());
         }
         let attempt = Attempt { effects: Effects::NONE, ..Attempt::unread(end) };
-        self.begin_unit();
+        self.begin_unit(&self.catalog.load());
         self.attempt(&attempt, &mut |_, link| {
             build::sync(&mut link.out);
             link.owe(What::Sync, To::Client);
@@ -146,6 +149,18 @@ impl Session {
         Ok(())
     }
 
+    /// Whether the replica that a batch was begun on, perhaps long ago, may answer the reads that it goes on with.
+    fn still_answers(&mut self, reads: Reads, ask: Ask) -> bool {
+        let wanted = self.wanted(reads, ask);
+        let Some(link) = self.link.as_ref().filter(|link| link.replica) else { return true };
+        let view = self.shared.view.load();
+        view.node(link.server.node).is_some_and(|node| {
+            let progress = &node.progress;
+            let known = progress.life() == link.life && progress.confirms(link.server.opened);
+            node.takes_reads() && (wanted.is_nothing() || known && wanted.is_met_by(node))
+        })
+    }
+
     /// Looks through a batch: what it executes decides; if it executes nothing, what it prepares.
     fn survey(&mut self, bytes: &[u8], catalog: &Arc<Catalog>) -> Result<Survey, End> {
         let mut survey = Survey {
@@ -162,7 +177,7 @@ impl Session {
             local: false,
             ask: Ask::default(),
         };
-        self.begin_unit();
+        self.begin_unit(catalog);
         let database = self.database();
         let mut bound = Verdicts::default();
         let mut parsed = Verdicts::default();
@@ -209,6 +224,13 @@ impl Session {
                         (None, None) => None,
                     };
                     if let Some((facts, words)) = meant {
+                        if facts.effects.contains(Effects::OPAQUE) {
+                            // Its text was noted when it was parsed, perhaps long ago, and runs what is bound.
+                            self.note_durability(bind.rest);
+                            if let Some(known) = &known {
+                                self.note_durability(&known.statement.key.text);
+                            }
+                        }
                         let ask = self.asks_for(&facts, catalog, words);
                         bound.ask(ask, &self.settings);
                         self.runs(&facts);

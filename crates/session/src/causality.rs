@@ -3,15 +3,17 @@
 //! Marks are made before the client hears of a commit: at ReadyForQuery, and at the CommandComplete of what commits by
 //! itself. Waiting for a replica is in `patience`.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use pgsplit_pool::Settings;
 use pgsplit_route::{Durability, Level, Marks, Need, Seen, Wanted};
-use pgsplit_sql::{Command, Effects, Facts, Tables};
+use pgsplit_sql::{Catalog, Command, Effects, Facts, Statement, Tables};
 use pgsplit_wire::Status;
 
 use crate::ask::Ask;
 use crate::link::Link;
+use crate::prepared::BoundCall;
 use crate::session::Session;
 
 /// Tables of one transaction that are told apart; more are all.
@@ -28,6 +30,8 @@ pub(crate) struct Causality {
     unit: Touched,
     /// Of the present transaction, and of units whose end has not been seen.
     open: Touched,
+    /// The session changes the catalog: see [`crate::changes`].
+    pub changing: bool,
     /// A number for the session's database.
     database: Option<u32>,
     /// What the settings say, and of which settings that was read.
@@ -45,7 +49,15 @@ struct Touched {
     commits: bool,
     /// Commits may not wait for the flush of their WAL.
     asynchronous: bool,
+    /// When what is written was judged.
+    since: Since,
 }
+
+/// When a text was judged: at which change of the catalog, by which version of its facts. `None`: a change was under way.
+type Since = Option<Moment>;
+
+/// The low halves of both numbers, and so not zero: the versions of facts begin with one.
+type Moment = NonZeroU64;
 
 /// What the session's settings ask for.
 #[derive(Debug, Clone, Copy, Default)]
@@ -72,6 +84,7 @@ impl Touched {
     fn clear(&mut self) {
         self.keys.clear();
         (self.any, self.shown, self.commits, self.asynchronous) = (false, 0, false, false);
+        self.since = None;
     }
 
     fn add(&mut self, facts: &Facts) {
@@ -132,8 +145,9 @@ impl Session {
     }
 
     /// A new unit: nothing of it is known yet.
-    pub(crate) fn begin_unit(&mut self) {
+    pub(crate) fn begin_unit(&mut self, catalog: &Catalog) {
         self.state.causality.unit.clear();
+        self.state.causality.unit.since = self.present(catalog);
         if self.unsettled == 0 && self.state.effects.is_empty() {
             self.judged = self.catalog.load().hidden_code();
         }
@@ -166,9 +180,18 @@ impl Session {
         }
     }
 
-    /// `synchronous_commit` was set for the transaction.
-    pub(crate) fn set_durability(&mut self, command: &Command) {
-        if matches!(command, Command::Set { local: true, name, .. } if &**name == "synchronous_commit") {
+    /// `synchronous_commit` was set for the transaction, or may have been; `calls` are those of `set_config`, where all of
+    /// their arguments are known.
+    pub(crate) fn set_durability(&mut self, statement: &Statement, calls: Option<&[BoundCall]>) {
+        let by_command = matches!(
+            &statement.command,
+            Command::Set { local: true, name, .. } if &**name == "synchronous_commit"
+        );
+        let by_call = match calls {
+            Some(calls) => calls.iter().any(|call| call.name == b"synchronous_commit"),
+            None => true,
+        };
+        if by_command || by_call || statement.effects.contains(Effects::SETTING_OPAQUE) {
             self.state.causality.open.asynchronous = true;
         }
     }
@@ -176,6 +199,10 @@ impl Session {
     /// The unit is about to be sent.
     pub(crate) fn unit_sent(&mut self) {
         let Causality { unit, open, .. } = &mut self.state.causality;
+        if unit.is_written() {
+            open.any |= open.is_written() && open.since != unit.since;
+            open.since = unit.since;
+        }
         open.any |= unit.any;
         open.shown |= unit.shown;
         open.commits |= unit.commits;
@@ -213,7 +240,7 @@ impl Session {
         let own = self.own_need(reads);
         let seen = &self.state.causality.seen;
         match level {
-            Level::Strict => Wanted { need: self.shared.marks.need_now().and(own), position, stay: None },
+            Level::Strict => Wanted { need: self.shared.marks.need_of_all().and(own), position, stay: None },
             Level::Causal => Wanted { need: reads.need.and(own), position, stay: seen.replica() },
             _ => Wanted { need: own, position, stay: seen.replica() },
         }
@@ -275,6 +302,9 @@ impl Session {
 
     /// The connection was lost, or its statement left to itself, with something in flight that may be committed.
     pub(crate) fn in_doubt(&mut self) {
+        if self.state.causality.changing {
+            let _ = self.catalog.outdated();
+        }
         if self.state.causality.open.is_written() {
             self.publish();
         }
@@ -287,7 +317,31 @@ impl Session {
         let asynchronous = asynchronous && !planted("flushed");
         let durability = if asynchronous { Durability::Inserted } else { Durability::Flushed };
         let database = self.database();
+        let now = self.present(&self.catalog.load());
         let open = &self.state.causality.open;
-        self.shared.marks.mark(database, open.any, &open.keys, durability);
+        // Judged by a catalog that was not the present one when it was carried out: a trigger may be new.
+        let any = open.any || now.is_none() || open.since != now;
+        self.shared.marks.mark(database, any, &open.keys, durability);
+    }
+
+    /// This moment, for what is judged by these facts.
+    fn present(&self, catalog: &Catalog) -> Since {
+        let change = self.shared.changes.quiet().filter(|_| !self.catalog.is_stale())?;
+        Moment::new(change << 32 | catalog.version() & u64::from(u32::MAX))
+    }
+
+    /// The unit, which is about to be sent, may change the catalog.
+    pub(crate) fn begin_change(&mut self, effects: Effects) {
+        if effects.contains(Effects::DDL) && !self.state.causality.changing {
+            self.state.causality.changing = true;
+            self.shared.changes.begin();
+        }
+    }
+
+    /// The change that the session has begun is done, or will never be.
+    pub(crate) fn end_change(&mut self) {
+        if std::mem::take(&mut self.state.causality.changing) {
+            self.shared.changes.end();
+        }
     }
 }

@@ -18,6 +18,7 @@ mod answers;
 mod ask;
 mod batch;
 mod causality;
+mod changes;
 mod checkout;
 mod control;
 mod end;

@@ -184,6 +184,7 @@ impl Session {
             if self.state.effects.contains(Effects::DDL) {
                 self.shared.control.forget_standings();
             }
+            self.end_change();
             link.server.set_applied(self.state.settings.current());
         }
     }
@@ -264,10 +265,10 @@ impl Session {
         portal: Option<&Portal>,
         tag: &[u8],
     ) {
-        self.set_durability(&statement.command);
-        self.completed(link, Some(&statement.command));
         match portal {
             Some(portal) => {
+                self.set_durability(statement, (!portal.opaque).then_some(&*portal.calls));
+                self.completed(link, Some(&statement.command));
                 if portal.opaque {
                     self.state.effects |= Effects::SETTING_OPAQUE;
                 }
@@ -277,6 +278,8 @@ impl Session {
             None => {
                 let calls: Option<Vec<_>> =
                     statement.settings.iter().map(|call| BoundCall::new(call, None)).collect();
+                self.set_durability(statement, calls.as_deref());
+                self.completed(link, Some(&statement.command));
                 if calls.is_none() {
                     self.state.effects |= Effects::SETTING_OPAQUE;
                 }

@@ -48,7 +48,7 @@ impl Session {
             stale: Vec::new(),
             ask: self.asks_for(&facts, &catalog, words(&around)),
         };
-        self.begin_unit();
+        self.begin_unit(&catalog);
         self.runs(&facts);
         let database = self.database();
         attempt.reads.add(&self.shared.marks, database, &facts.read);
@@ -88,7 +88,7 @@ impl Session {
         }
         self.tally.begin();
         let attempt = Attempt { effects: self.unread(), ..Attempt::unread(BatchEnd::Sync) };
-        self.begin_unit();
+        self.begin_unit(&self.catalog.load());
         self.writes_anything();
         self.attempt(&attempt, &mut |_, link| {
             link.out.extend_from_slice(frame);

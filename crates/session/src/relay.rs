@@ -160,7 +160,12 @@ impl Session {
             match read {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(Err(broken)) => return Ok(Poll::Ready(Relayed::Broken(broken))),
-                Poll::Ready(Ok(())) if self.fatal => return Err(End::Said),
+                Poll::Ready(Ok(())) if self.fatal => {
+                    if !link.replica {
+                        self.in_doubt();
+                    }
+                    return Err(End::Said);
+                }
                 Poll::Ready(Ok(())) if link.is_quiet() || link.copy_in => {
                     return Ok(Poll::Ready(Relayed::Answered));
                 }

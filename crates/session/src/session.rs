@@ -188,6 +188,7 @@ pub(crate) fn next_turn() -> u32 {
 impl Drop for Session {
     fn drop(&mut self) {
         self.handle.set_running(None);
+        self.end_change();
         self.shared.metrics.pin_changed(self.state.pin, None);
         self.shared.registry.remove(&self.handle);
     }

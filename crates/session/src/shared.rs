@@ -13,6 +13,7 @@ use pgsplit_route::{Aim, Marks, Rules, SpillLimits, View};
 use pgsplit_sql::Analyzer;
 use tokio::sync::Semaphore;
 
+use crate::changes::Changes;
 use crate::control::Control;
 use crate::login::Verifiers;
 use crate::metrics::Metrics;
@@ -109,6 +110,7 @@ pub struct Shared {
     pub(crate) logins: Semaphore,
     pub(crate) mock: MockSecret,
     pub(crate) verifiers: Verifiers,
+    pub(crate) changes: Changes,
     spilled: AtomicBool,
     /// Counts alarms: those who wait for a node look whether they still may.
     pub(crate) alarms: AtomicU64,
@@ -149,6 +151,7 @@ impl Shared {
             logins: Semaphore::new(logins),
             mock: MockSecret::new()?,
             verifiers: Verifiers::default(),
+            changes: Changes::default(),
             spilled: AtomicBool::new(false),
             alarms: AtomicU64::new(0),
             draining: AtomicBool::new(false),

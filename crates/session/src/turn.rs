@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
-use pgsplit_route::retry::Again;
+use pgsplit_route::retry::{Again, Cause};
 use pgsplit_route::rules::Ended;
 use pgsplit_route::{Decision, Excluded, Policy, Reason, Target, Wanted, decide};
 use pgsplit_sql::{Catalog, Effects, Facts, NotRead, Verdict};
@@ -224,6 +224,11 @@ impl Session {
         let (mut primary, mut first) = (false, true);
         // The life of the primary that it has failed on.
         let mut failed = None;
+        // What a replica has refused may write after all.
+        let mut refused = attempt.ask.refused;
+        if refused {
+            self.writes_anything();
+        }
         self.failed = false;
         let chooses = self.link.is_none() && attempt.verdict == Verdict::Read;
         let mut wanted = if chooses { self.wanted(attempt.reads, attempt.ask) } else { Wanted::NOTHING };
@@ -284,7 +289,7 @@ impl Session {
             if !attempt.stale.is_empty() && self.refuse_changed(&attempt.stale).await? {
                 return self.after(attempt.end).await;
             }
-            match self.send_and_relay(attempt, failed.is_none(), put).await? {
+            match self.send_and_relay(attempt, failed.is_none() && !refused, put).await? {
                 None => {
                     let took = began.elapsed();
                     if let Some(histogram) = self.shared.metrics.duration.get(target.index()) {
@@ -302,6 +307,10 @@ impl Session {
                     return ended;
                 }
                 Some(cause) => {
+                    if cause == Cause::Refused {
+                        refused = true;
+                        self.writes_anything();
+                    }
                     match target {
                         Target::Replica(node) => excluded.add(node),
                         Target::Held | Target::Primary => failed = life,
@@ -357,6 +366,7 @@ impl Session {
         let certain = if self.state.is_unreadable() { effects } else { Effects::NONE };
         self.state.effects |= certain.without(Effects::SETTING_OPAQUE);
         self.state.expected |= effects.without(Effects::SETTING_OPAQUE);
+        self.begin_change(effects);
         if effects.intersects(Effects::DDL | Effects::MAYBE_DDL) && self.state.creates_temporary() {
             self.state.expected |= Effects::TEMP_OBJECT;
         }

@@ -17,8 +17,12 @@ pub(crate) enum Kind {
     Extended,
     /// Execute and Flush; the Sync, which commits, comes later.
     Flush,
+    /// The reader has parsed and described its statement, with Flush, before the write; what it binds comes afterwards.
+    Prepared,
     /// An explicit transaction.
     Transaction,
+    /// An explicit transaction that does not wait for its flush, by a function.
+    Hasty,
     /// `synchronous_commit = off`.
     Asynchronous,
     /// The write goes past the proxy.
@@ -59,10 +63,20 @@ impl Pair {
 
     /// Writes and reads; whether the read did not show the write.
     pub(crate) fn is_stale(&mut self) -> bool {
+        let read = format!("SELECT v FROM stale WHERE id = {}", self.row);
+        if self.kind == Kind::Prepared {
+            let begins = [message::parse("", &read, &[]), message::describe(b'S', ""), message::flush()];
+            self.reader.send_all(&begins).unwrap();
+            self.reader.read_until(b'T').unwrap();
+        }
         self.write();
         self.written += 1;
-        let read = format!("SELECT v FROM stale WHERE id = {}", self.row);
         let seen = match self.kind {
+            Kind::Prepared => {
+                let rest = [message::bind("", "", &[]), message::execute("", 0), message::sync()];
+                self.reader.send_all(&rest).unwrap();
+                only_value(&mut self.reader)
+            }
             Kind::Extended | Kind::Flush => extended_value(&mut self.reader, &read),
             _ => value(&mut self.reader, &read),
         };
@@ -73,7 +87,7 @@ impl Pair {
     fn write(&mut self) {
         let text = format!("UPDATE stale SET v = v + 1 WHERE id = {}", self.row);
         match self.kind {
-            Kind::Simple | Kind::Asynchronous | Kind::Bypass => {
+            Kind::Simple | Kind::Asynchronous | Kind::Bypass | Kind::Prepared => {
                 self.writer.query(&text).unwrap();
             }
             Kind::Token => {
@@ -81,6 +95,12 @@ impl Pair {
                 let rows = self.writer.rows("SHOW pgsplit.token").unwrap();
                 let token = rows[0][0].as_ref().unwrap();
                 self.reader.query(&format!("SET pgsplit.min_lsn = '{token}'")).unwrap();
+            }
+            Kind::Hasty => {
+                let hasty = "SELECT set_config('synchronous_commit', 'off', true)";
+                for text in ["BEGIN", hasty, &text, "COMMIT"] {
+                    self.writer.query(text).unwrap();
+                }
             }
             Kind::Transaction => {
                 for text in ["BEGIN", &text, "SELECT 1", "COMMIT"] {
@@ -111,6 +131,10 @@ fn unnamed(text: &str) -> Vec<Vec<u8>> {
 
 fn extended_value(client: &mut RawClient, text: &str) -> i64 {
     client.send_all(&[unnamed(text).as_slice(), &[message::sync()]].concat()).unwrap();
+    only_value(client)
+}
+
+fn only_value(client: &mut RawClient) -> i64 {
     let answers = client.read_until(b'Z').unwrap();
     let row = answers.iter().find(|message| message.tag == b'D').unwrap_or_else(|| panic!("{answers:?}"));
     row.columns().unwrap()[0].as_ref().unwrap().parse().unwrap()

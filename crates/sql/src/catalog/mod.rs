@@ -141,7 +141,7 @@ impl Catalog {
             custom_settings: Box::default(),
             unnamed: reach::Reach::default(),
             asks_sequences: false,
-            asynchronous: false,
+            asynchronous: true,
             further: Further::default(),
         }
     }
