@@ -92,6 +92,7 @@ fn reads_run_again_elsewhere_as_the_table_says() {
     never_in_a_transaction(&proxy);
     a_refusal_is_remembered(&proxy, &cluster);
     a_cancel_request_ends_it(&proxy, &cluster);
+    whoever_is_ended_on_the_primary_is_told_so(&proxy, &cluster);
 }
 
 fn every_code(proxy: &Proxy) {
@@ -222,6 +223,21 @@ fn a_cancel_request_ends_it(proxy: &Proxy, cluster: &Cluster) {
     assert_eq!(code(&client.read_until(b'Z').unwrap()).as_deref(), Some("57014"));
     assert_eq!(proxy.metrics().unwrap().sum("pgsplit_retries_total", &[]), before);
     client.rows("SELECT 1").unwrap();
+}
+
+/// It would run again if the primary had been restarted. It was not, so the session ends as it does directly.
+fn whoever_is_ended_on_the_primary_is_told_so(proxy: &Proxy, cluster: &Cluster) {
+    let mut client = client(proxy);
+    client.send(&query("/* pgsplit: primary */ SELECT stubborn()")).unwrap();
+    let asleep = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    wait::until("it sleeps on the primary", Duration::from_secs(15), || {
+        Ok((cluster.primary().sql("postgres", asleep).unwrap() == "1").then_some(()))
+    })
+    .unwrap();
+    let said = client.read_to_end().unwrap();
+    assert_eq!(tags(&said), "E", "{said:?}");
+    assert_eq!(said[0].field(b'S').as_deref(), Some("FATAL"));
+    assert_eq!(code(&said).as_deref(), Some("57P01"));
 }
 
 #[test]

@@ -24,17 +24,36 @@ pub struct Connection {
     pub since: SystemTime,
     /// The client that has it; 0 is none.
     client: AtomicI32,
+    /// The client that last ran something on it that may have written; 0 is none.
+    writer: AtomicI32,
 }
 
 impl Connection {
     pub(crate) fn new(node: NodeId, key: PoolKey, pid: i32) -> Arc<Self> {
-        Arc::new(Self { node, key, pid, since: SystemTime::now(), client: AtomicI32::new(0) })
+        Arc::new(Self {
+            node,
+            key,
+            pid,
+            since: SystemTime::now(),
+            client: AtomicI32::new(0),
+            writer: AtomicI32::new(0),
+        })
     }
 
     /// The process id that its client was told; `None` while it is idle.
     #[must_use]
     pub fn client(&self) -> Option<i32> {
         Some(self.client.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
+    }
+
+    /// The process id that the client was told which last ran something on it that may have written.
+    #[must_use]
+    pub fn writer(&self) -> Option<i32> {
+        Some(self.writer.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
+    }
+
+    pub(crate) fn set_writer(&self, pid: i32) {
+        self.writer.store(pid, Ordering::Relaxed);
     }
 
     pub(crate) fn set_client(&self, pid: i32) {
@@ -53,6 +72,11 @@ impl Listing {
             all.retain(|one| one.strong_count() > 0);
         }
         all.push(Arc::downgrade(connection));
+    }
+
+    /// The connection to a node with this backend.
+    pub(crate) fn of_backend(&self, node: NodeId, pid: i32) -> Option<Arc<Connection>> {
+        self.all().into_iter().find(|one| one.node == node && one.pid == pid)
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Connection>> {

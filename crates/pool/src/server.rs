@@ -137,6 +137,11 @@ impl Server {
         self.shown.set_client(client);
     }
 
+    /// Notes that a client is about to run something on it that may write.
+    pub fn writes_for(&self, client: i32) {
+        self.shown.set_writer(client);
+    }
+
     /// Whether it can be brought into the state `want` of a session that began with `base`. What it was opened with
     /// comes back with every RESET, also in the middle of a message, so it must not be another session's.
     #[must_use]

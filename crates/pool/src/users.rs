@@ -107,6 +107,12 @@ impl Environment {
         })
     }
 
+    /// The client that last ran something that may have written on the connection to a node with this backend.
+    #[must_use]
+    pub fn writer(&self, node: NodeId, backend: i32) -> Option<i32> {
+        self.listing.of_backend(node, backend)?.writer()
+    }
+
     /// Most connections on this node for one pool.
     pub(crate) fn limit(&self, view: &View, node: NodeId, settings: &PoolSettings) -> usize {
         if view.primary == Some(node) { settings.primary_connections } else { settings.replica_connections }

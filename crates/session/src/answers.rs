@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
-use pgsplit_wire::{HEADER, Header};
+use pgsplit_wire::{HEADER, Header, build};
 
 use crate::link::{Held, Link, Owed, To, What};
 use crate::outcome::{on_complete, on_copy_in};
@@ -109,6 +109,7 @@ impl Session {
         if matches!(link.owed.front(), Some(Owed { to: To::Session, .. }))
             || header.tag == b'S' && link.resets.any()
             || header.tag == b'Z' && self.notice.is_some()
+            || header.tag == b'A'
         {
             // The client may be told of changes behind it, or in its place.
             run.end(&mut self.outbox);
@@ -175,6 +176,19 @@ impl Session {
         }
     }
 
+    /// NotificationResponse names the process of the server that has sent it. Where that ran it for one of our clients, the
+    /// client is known to others by the number that it was told itself.
+    fn notified(&mut self, link: &Link, body: &[u8]) -> Fate {
+        let Some((pid, rest)) = body.split_first_chunk::<4>() else { return Fate::Forward };
+        let writer = self.shared.pools.environment().writer(link.server.node, i32::from_be_bytes(*pid));
+        let Some(writer) = writer else { return Fate::Forward };
+        build::message(&mut self.outbox, b'A', |out| {
+            out.extend_from_slice(&writer.to_be_bytes());
+            out.extend_from_slice(rest);
+        });
+        Fate::Swallow
+    }
+
     /// One message of the server; `body` is empty for those that pass.
     fn on_message(&mut self, link: &mut Link, tag: u8, body: &[u8]) -> Result<Fate, OutOfStep> {
         let to = link.owed.front().map(|owed| owed.to);
@@ -230,7 +244,7 @@ impl Session {
             b'A' => {
                 // Whoever sent it may have written anything before.
                 self.shared.marks.mark_all();
-                Ok(Fate::Forward)
+                Ok(self.notified(link, body))
             }
             b'K' => Ok(Fate::Swallow),
             _ => Err(OutOfStep("unknown message type")),

@@ -61,6 +61,8 @@ pub(crate) struct Link {
     pub unclean: bool,
     /// The server has ended the connection while nothing was owed.
     pub ended: bool,
+    /// The error with which it has ended it, kept from the client because the unit may run again.
+    pub last_words: Option<Bytes>,
 }
 
 /// Whether the answer is held back so that the unit can be run again elsewhere.
@@ -195,6 +197,7 @@ impl Link {
             found: Vec::new(),
             unclean: false,
             ended: false,
+            last_words: None,
         }
     }
 

@@ -243,6 +243,7 @@ impl Session {
             if let Some(cause) = self.repeats(link, fields.sqlstate()) {
                 self.unsay(link);
                 link.held = Held::Again(cause);
+                link.last_words = fields.is_fatal().then(|| whole_frame(b'E', body));
                 return Ok(Fate::Swallow);
             }
             link.held = Held::No;

@@ -211,6 +211,10 @@ impl Client {
     }
 }
 
+/// The first process id that a client is told. A client may ask a server to end the process with its number: no server's
+/// process has such a one, since Linux numbers them up to 2^22.
+const FIRST: i32 = 1 << 30;
+
 /// All connected clients.
 #[derive(Debug, Default)]
 pub struct Registry {
@@ -231,8 +235,8 @@ impl Registry {
             return None;
         }
         let pid = loop {
-            let pid = self.next.fetch_add(1, Ordering::Relaxed) & i32::MAX;
-            if pid != 0 && !clients.contains_key(&pid) {
+            let pid = self.next.fetch_add(1, Ordering::Relaxed) & (FIRST - 1) | FIRST;
+            if !clients.contains_key(&pid) {
                 break pid;
             }
         };

@@ -4,8 +4,9 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use pgsplit_route::retry::{Budget, Cause, on_primary, on_replica};
-use pgsplit_sql::Facts;
+use pgsplit_sql::{Facts, Verdict};
 use pgsplit_wire::sqlstate::SqlState;
 use pgsplit_wire::{PgError, Status, sqlstate};
 
@@ -21,6 +22,14 @@ use crate::unit::BatchEnd;
 
 thread_local! {
     static BUDGET: Cell<Budget> = const { Cell::new(Budget::FULL) };
+}
+
+/// Why a unit must run again.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub cause: Cause,
+    /// The error with which the server has ended the connection.
+    pub words: Option<Bytes>,
 }
 
 impl Session {
@@ -76,7 +85,7 @@ impl Session {
         attempt: &Attempt,
         hold: bool,
         put: Put<'_>,
-    ) -> Result<Option<Cause>, End> {
+    ) -> Result<Option<Failure>, End> {
         let Some(mut link) = self.link.take() else { return Ok(None) };
         let hold = hold && self.may_hold(attempt, &link);
         if hold && !self.outbox.is_empty() {
@@ -87,6 +96,9 @@ impl Session {
         }
         link.held = if hold { Held::Yes } else { Held::No };
         link.begun = true;
+        if attempt.verdict != Verdict::Read {
+            link.server.writes_for(self.handle.pid);
+        }
         self.note_effects(attempt.effects);
         self.unit_sent();
         let put = put(self, &mut link);
@@ -123,9 +135,10 @@ impl Session {
     }
 
     /// What a run came to.
-    fn ran(&mut self, attempt: &Attempt, relayed: Relayed) -> Result<Option<Cause>, End> {
+    fn ran(&mut self, attempt: &Attempt, relayed: Relayed) -> Result<Option<Failure>, End> {
         let Some(link) = &mut self.link else { return Ok(None) };
         let (held, faulty) = (link.held, link.fault.is_some());
+        let words = link.last_words.take();
         let cause = match (relayed, held) {
             (Relayed::Client, _) => return Ok(None),
             (Relayed::Answered, Held::Again(cause)) => cause,
@@ -157,7 +170,7 @@ impl Session {
         self.detach_for_retry();
         if paid && !cancelled {
             self.shared.metrics.retried(cause);
-            return Ok(Some(cause));
+            return Ok(Some(Failure { cause, words }));
         }
         self.tally.failed = true;
         let error = if cancelled {

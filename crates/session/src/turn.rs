@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use pgsplit_route::retry::{Again, Cause};
 use pgsplit_route::rules::Ended;
 use pgsplit_route::{Decision, Excluded, Policy, Reason, Target, Wanted, decide};
@@ -23,7 +23,7 @@ use crate::patience::Fallback;
 use crate::prepared::Prepared;
 use crate::registry::ClientState;
 use crate::relay::{Break, Relayed};
-use crate::retry::lost_error;
+use crate::retry::{Failure, lost_error};
 use crate::session::{Session, next_turn};
 use crate::spare;
 use crate::unit::{BatchEnd, Unit, next_unit};
@@ -222,8 +222,8 @@ impl Session {
         let mut excluded = Excluded::default();
         let mut agains = 0;
         let (mut primary, mut first) = (false, true);
-        // The life of the primary that it has failed on.
-        let mut failed = None;
+        // The life of the primary that it has failed on, and what that said.
+        let (mut failed, mut words): (_, Option<Bytes>) = (None, None);
         // What a replica has refused may write after all.
         let mut refused = attempt.ask.refused;
         if refused {
@@ -274,7 +274,9 @@ impl Session {
                 // Never twice on a node.
                 self.release();
                 self.tally.failed = true;
-                return self.fail_with(lost_error(), attempt.end);
+                let Some(words) = words else { return self.fail_with(lost_error(), attempt.end) };
+                self.outbox.extend_from_slice(&words);
+                return Err(End::Said);
             }
             if !goes_on || target != Target::Held {
                 self.shared.metrics.decided(&decision);
@@ -306,7 +308,8 @@ impl Session {
                     self.note(&decision, began, took, self.state.pin.is_some() && self.state.pin != pinned);
                     return ended;
                 }
-                Some(cause) => {
+                Some(Failure { cause, words: said }) => {
+                    words = said;
                     if cause == Cause::Refused {
                         refused = true;
                         self.writes_anything();

@@ -1,5 +1,6 @@
 //! The list of what no proxy can hide. A line names a test of the regression suite, the line of its output that asks for
-//! it, the line that is expected and the one that comes instead, separated by ` | `.
+//! it, the line that is expected and the one that comes instead, separated by ` | `. Of a test in Python it is the line of
+//! the test that fails, `passes`, and the last line of what is said then.
 
 use std::fs;
 
@@ -46,6 +47,19 @@ impl Exceptions {
     }
 }
 
+impl Exceptions {
+    /// Whether a failure of a test in Python is on the list. `said` is what pytest said of it.
+    pub(crate) fn cover_failure(&self, test: &str, said: &str) -> bool {
+        let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+        self.0.iter().any(|entry| {
+            entry.test == test
+                && entry.expected == "passes"
+                && entry.instead == last.trim()
+                && said.lines().any(|line| line.trim() == entry.asked)
+        })
+    }
+}
+
 impl Exception {
     fn read(line: &str) -> Option<Self> {
         let fields: Vec<_> = line.split(" | ").map(|field| field.trim().to_owned()).collect();
@@ -81,4 +95,14 @@ fn an_exception_covers_one_line_and_nothing_else() {
     assert!(!list.cover("stats", &diff("SELECT a > b;", "+more\n")));
     assert!(!list.cover("stats", &diff("SELECT a > b;", "@@ -9 +9 @@\n-u\n+v\n")));
     assert!(!list.cover("stats", ""));
+}
+
+#[test]
+fn an_exception_covers_one_failure_and_nothing_else() {
+    let list = Exceptions::read("tests/t.py::T::f | await gone() | passes | TimeoutError\n");
+    let said = |line: &str, last: &str| format!("Traceback\n  File \"t.py\", line 1\n    {line}\n{last}\n\n");
+    assert!(list.cover_failure("tests/t.py::T::f", &said("await gone()", "TimeoutError")));
+    assert!(!list.cover_failure("tests/t.py::T::g", &said("await gone()", "TimeoutError")));
+    assert!(!list.cover_failure("tests/t.py::T::f", &said("await other()", "TimeoutError")));
+    assert!(!list.cover_failure("tests/t.py::T::f", &said("await gone()", "AssertionError")));
 }

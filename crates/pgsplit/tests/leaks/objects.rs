@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use pgsplit_testkit::peer::RawClient;
 use pgsplit_testkit::{Account, wait};
 
 use crate::Scene;
@@ -367,12 +368,15 @@ pub(crate) fn scenes() -> Vec<Scene> {
 }
 
 fn silent(stage: &Stage) {
-    let client = || stage.two.client(&Account::APP, "app").unwrap();
-    let (mut a, mut b) = (client(), client());
+    let mut a = stage.two.client(&Account::APP, "app").unwrap();
+    let mut b = RawClient::connect(stage.two.address()).unwrap();
+    let greeting = b.login(Account::APP.user(), Account::APP.password(), "app", &[]).unwrap();
+    let key = greeting.iter().find(|message| message.tag == b'K').unwrap();
     a.query("LISTEN news").unwrap();
     b.query("NOTIFY news, 'hello'").unwrap();
     let heard = a.read_message().unwrap();
     assert_eq!(told(&heard), "A news\0hello\0");
+    assert_eq!(heard.body[..4], key.body[..4], "the sender is known by the number that it was told");
     assert_eq!(told(&b.query("SELECT 1").unwrap()[1]), "D 1");
     // Also while A is in a transaction it hears it behind the COMMIT, as from PostgreSQL.
     a.query("BEGIN").unwrap();
