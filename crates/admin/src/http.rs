@@ -51,7 +51,7 @@ pub async fn serve(
 async fn index(State(sources): State<Sources>) -> String {
     let mut text = format!("pgsplit {}\n\n", sources.version);
     let view = sources.shared.view.load();
-    for node in &view.nodes {
+    for node in view.listed() {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{:<20} {:<8} {}", node.name, node.role.name(), metrics::state(node));
     }

@@ -53,7 +53,11 @@ impl Collector for Scrape {
         let ran = shared.metrics.statements.iter().map(|counter| counter.load(Ordering::Relaxed));
         page.counters(
             family("queries", "Simple queries and batches that ran on the node"),
-            view.nodes.iter().map(label).zip(ran),
+            view.nodes
+                .iter()
+                .zip(ran)
+                .filter(|(node, _)| node.is_listed())
+                .map(|(node, ran)| (label(node), ran)),
         )?;
         control_plane(&mut page, &view, &figures)
     }
@@ -259,12 +263,13 @@ fn servers(page: &mut Page<'_>, shared: &Shared, view: &View) -> Result<(), Erro
             sum.waiting += gauges.waiting;
         }
     }
-    let states = view.nodes.iter().zip(&by_node).flat_map(|(node, sum)| {
+    let each = || view.nodes.iter().zip(&by_node).filter(|(node, _)| node.is_listed());
+    let states = each().flat_map(|(node, sum)| {
         let states = [("idle", sum.idle), ("busy", sum.busy), ("opening", sum.opening)];
         states.map(|(state, count)| (NodeStateLabels { node: node.name.clone(), state }, count as f64))
     });
     page.gauges(family("server_connections", "Server connections by node and state"), states)?;
-    let waiting = view.nodes.iter().zip(&by_node).map(|(node, sum)| (label(node), sum.waiting as f64));
+    let waiting = each().map(|(node, sum)| (label(node), sum.waiting as f64));
     page.gauges(family("clients_waiting", "Clients that wait for a server connection, by node"), waiting)?;
     let metrics = &shared.pools.environment().metrics;
     page.counter(family("server_connections_opened", "Server connections opened"), value(&metrics.opened))?;
@@ -285,13 +290,13 @@ fn servers(page: &mut Page<'_>, shared: &Shared, view: &View) -> Result<(), Erro
 }
 
 fn nodes(page: &mut Page<'_>, view: &View) -> Result<(), Error> {
-    let each = |figure: fn(&Node) -> f64| view.nodes.iter().map(move |node| (label(node), figure(node)));
+    let each = |figure: fn(&Node) -> f64| view.listed().map(move |node| (label(node), figure(node)));
     page.gauges(
         family("node_up", "Whether the node answers probes"),
         each(|node| truth(node.state == NodeState::Up)),
     )?;
     const ROLES: [Role; 4] = [Role::Primary, Role::Replica, Role::Rejected, Role::Unknown];
-    let roles = view.nodes.iter().flat_map(|node| {
+    let roles = view.listed().flat_map(|node| {
         ROLES.map(|role| {
             let labels = NodeRoleLabels { node: node.name.clone(), role: role.name() };
             (labels, truth(node.role == role))
@@ -348,10 +353,10 @@ fn consistency(page: &mut Page<'_>, shared: &Shared, view: &View) -> Result<(), 
         family("consistency_errors", "Reads that failed because no replica caught up (SQLSTATE 40001)"),
         value(&metrics.consistency_errors),
     )?;
-    let samples = view.nodes.iter().map(|node| (label(node), node.progress.samples()));
+    let samples = view.listed().map(|node| (label(node), node.progress.samples()));
     page.counters(family("position_samples", "Times that the node said how far it is"), samples)?;
     // Positions grow without end and are no counters: a new primary's may be lower.
-    let positions = view.nodes.iter().map(|node| (label(node), node.position.0 as f64));
+    let positions = view.listed().map(|node| (label(node), node.position.0 as f64));
     page.gauges(
         family("node_position", "WAL replayed, or flushed on a primary, at the last probe").bytes(),
         positions,
@@ -360,7 +365,8 @@ fn consistency(page: &mut Page<'_>, shared: &Shared, view: &View) -> Result<(), 
 
 fn control_plane(page: &mut Page<'_>, view: &View, figures: &ControlFigures) -> Result<(), Error> {
     let each = |figure: fn(&NodeFigures) -> u64| {
-        view.nodes.iter().zip(&figures.nodes).map(move |(node, figures)| (label(node), figure(figures)))
+        let each = view.nodes.iter().zip(&figures.nodes).filter(|(node, _)| node.is_listed());
+        each.map(move |(node, figures)| (label(node), figure(figures)))
     };
     page.counters(family("probes", "Probes of the node that ended"), each(|node| node.probes))?;
     page.counters(
@@ -407,5 +413,6 @@ pub(crate) fn state(node: &Node) -> &'static str {
         NodeState::Unknown => "unknown",
         NodeState::Up => "up",
         NodeState::Down => "down",
+        NodeState::Gone => "gone",
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use pgsplit_route::{Balance, Need, NodeId, NodeState, Role, Sample, View};
+use pgsplit_route::{Balance, MOST_NODES, Need, NodeId, NodeState, Role, Sample, View};
 use pgsplit_sql::catalog::FunctionConfig;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -24,7 +24,8 @@ use crate::metrics::Metrics;
 use crate::node;
 use crate::positions::{Position, Positions, Question};
 use crate::probe::Answer;
-use crate::settings::Settings;
+use crate::roster::Roster;
+use crate::settings::{NodeSettings, Settings};
 use crate::standing::Standings;
 use crate::state_file::StateFile;
 use crate::topology;
@@ -53,6 +54,7 @@ pub struct Primary {
 /// What the tasks share.
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
+    pub(crate) roster: Roster,
     /// Those of the settings, or what a reload has put in their place.
     pub(crate) functions: ArcSwap<FunctionConfig>,
     pub(crate) connector: Connector,
@@ -79,6 +81,8 @@ struct Hints {
     suspect: AtomicBool,
     /// Index of the database that control connections can enter.
     database: AtomicUsize,
+    /// A reload has taken the node away.
+    gone: CancellationToken,
 }
 
 /// Time between two probes while there is no primary.
@@ -90,18 +94,19 @@ impl Cluster {
     #[must_use]
     pub fn start(settings: Settings, state_file: Option<PathBuf>) -> Self {
         let state_file = StateFile::load(state_file);
-        let positions = Positions::new(settings.nodes.len());
+        let positions = Positions::new();
         let judge = Judge::new(&settings, state_file.remembered(), &positions);
         let shared = Arc::new(Shared {
             connector: Connector::new(&settings),
-            metrics: Arc::new(Metrics::new(settings.nodes.len())),
+            metrics: Arc::new(Metrics::new()),
             view: Arc::new(ArcSwap::from_pointee(judge.view())),
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
             functions: ArcSwap::new(Arc::clone(&settings.functions)),
             positions,
-            hints: settings.nodes.iter().map(|_| Hints::default()).collect(),
+            hints: (0..MOST_NODES).map(|_| Hints::default()).collect(),
+            roster: Roster::new(&settings.nodes),
             judge: Mutex::new(judge),
             primary: watch::Sender::new(Primary::default()),
             ready: watch::Sender::new(false),
@@ -110,7 +115,7 @@ impl Cluster {
             settings,
         });
         for id in (0..).map(NodeId).take(shared.settings.nodes.len()) {
-            shared.spawn(node::watch(Arc::clone(&shared), id));
+            shared.watch(id);
         }
         for url in shared.settings.patroni.clone() {
             shared.spawn(topology::watch(Arc::clone(&shared), url));
@@ -200,6 +205,28 @@ impl Cluster {
         self.catalogs.get(database)
     }
 
+    /// These are the nodes from now on: new ones are asked at once, and what is gone is used no more. A node is known by its
+    /// address; one that comes back is a new one.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`] when there were more in the life of this process than there is room for; then nothing changes.
+    pub fn set_nodes(&self, nodes: &[NodeSettings]) -> Result<(), Error> {
+        let shared = &self.shared;
+        let changes = shared.roster.set(nodes)?;
+        for id in changes.gone {
+            shared.hint(id, |hints| hints.gone.cancel());
+            shared.judged(|judge| judge.removed(id));
+        }
+        for (id, settings) in changes.changed {
+            shared.judged(|judge| judge.changed(id, &settings));
+        }
+        for (id, settings) in changes.new {
+            shared.judged(|judge| judge.added(id, &settings, shared.positions.progress(id)));
+            shared.watch(id);
+        }
+        Ok(())
+    }
+
     /// A replica further behind takes no reads from now on.
     pub fn set_max_lag(&self, max_lag: Duration) {
         let interval = self.shared.settings.interval;
@@ -269,10 +296,24 @@ impl Shared {
         self.tasks.spawn_on(task, &self.runtime);
     }
 
-    pub(crate) fn kick(&self, node: NodeId) {
+    /// Asks a node again and again, until it is taken away.
+    fn watch(self: &Arc<Self>, node: NodeId) {
+        let (shared, gone) = (Arc::clone(self), self.hints.get(node.index()).map(|hints| hints.gone.clone()));
+        self.spawn(async move {
+            if let Some(gone) = gone {
+                let _ = gone.run_until_cancelled(node::watch(shared, node)).await;
+            }
+        });
+    }
+
+    fn hint(&self, node: NodeId, say: impl FnOnce(&Hints)) {
         if let Some(hints) = self.hints.get(node.index()) {
-            hints.kick.notify_one();
+            say(hints);
         }
+    }
+
+    pub(crate) fn kick(&self, node: NodeId) {
+        self.hint(node, |hints| hints.kick.notify_one());
     }
 
     /// Asks all nodes now.
@@ -379,12 +420,16 @@ impl Shared {
     }
 
     fn tell(&self, event: Event) {
-        let name = |id: NodeId| self.settings.nodes.get(id.index()).map_or("?", |node| &*node.name);
+        let named = self.roster.names();
+        let name = |id: NodeId| named.get(id.index()).map_or("?", |name| &**name);
         match event {
             Event::State { node, from, to } => {
                 self.metrics.with(node, |metrics| metrics.state_changes.add_one());
                 match (from, to) {
                     (_, NodeState::Up) => tracing::info!(target: "cluster", node = name(node), "up"),
+                    (_, NodeState::Gone) => {
+                        tracing::info!(target: "cluster", node = name(node), "taken away")
+                    }
                     _ => tracing::warn!(target: "cluster", node = name(node), "down"),
                 }
             }

@@ -53,7 +53,7 @@ impl Event {
     pub(crate) fn is_alarming(&self) -> bool {
         match self {
             Self::Silent { .. } | Self::Primary { .. } => true,
-            Self::State { to, .. } => *to == NodeState::Down,
+            Self::State { to, .. } => matches!(to, NodeState::Down | NodeState::Gone),
             _ => false,
         }
     }

@@ -106,6 +106,42 @@ impl Judge {
         }
     }
 
+    /// A node has come. Nobody waits until it was asked: those that were there have been.
+    pub(crate) fn added(
+        &mut self,
+        id: NodeId,
+        settings: &NodeSettings,
+        progress: Arc<Progress>,
+    ) -> Vec<Event> {
+        debug_assert_eq!(id.index(), self.nodes.len(), "numbers are given in turn");
+        self.nodes.push(Known { asked: true, ..Known::new(id, settings, progress) });
+        Vec::new()
+    }
+
+    /// Its name, zone, weight or role in the configuration is another one.
+    pub(crate) fn changed(&mut self, id: NodeId, settings: &NodeSettings) -> Vec<Event> {
+        let mut events = Vec::new();
+        let Some(node) = self.nodes.get_mut(id.index()) else { return events };
+        node.configure(settings);
+        self.evaluate(&mut events);
+        events
+    }
+
+    /// A reload has taken it away.
+    pub(crate) fn removed(&mut self, id: NodeId) -> Vec<Event> {
+        let mut events = Vec::new();
+        let Some(node) = self.nodes.get_mut(id.index()) else { return events };
+        (node.answer, node.timeline, node.asked) = (None, None, true);
+        node.enter(NodeState::Gone, &mut events);
+        self.evaluate(&mut events);
+        events
+    }
+
+    /// A node that was not taken away.
+    fn known(&mut self, id: NodeId) -> Option<&mut Known> {
+        self.nodes.get_mut(id.index()).filter(|node| node.state != NodeState::Gone)
+    }
+
     /// A probe was answered.
     pub(crate) fn answered(
         &mut self,
@@ -115,7 +151,7 @@ impl Judge {
         now: Instant,
     ) -> Vec<Event> {
         let mut events = Vec::new();
-        let Some(node) = self.nodes.get_mut(id.index()) else { return events };
+        let Some(node) = self.known(id) else { return events };
         if node.answer.as_ref().is_none_or(|last| last.started != answer.started) {
             node.timeline = None;
             if !answer.monitor {
@@ -141,14 +177,15 @@ impl Judge {
     /// A probe failed; `silent`: there was no answer at all.
     pub(crate) fn failed(&mut self, id: NodeId, silent: bool) -> Vec<Event> {
         let mut events = Vec::new();
-        let Some(node) = self.nodes.get_mut(id.index()) else { return events };
+        let most = self.eject_after;
+        let Some(node) = self.known(id) else { return events };
         if silent && !node.silent && node.state == NodeState::Up {
             events.push(Event::Silent { node: id });
         }
         node.silent |= silent;
         node.asked = true;
         node.failures = node.failures.saturating_add(1);
-        if node.failures >= self.eject_after || node.state == NodeState::Unknown {
+        if node.failures >= most || node.state == NodeState::Unknown {
             node.enter(NodeState::Down, &mut events);
         }
         self.evaluate(&mut events);
@@ -158,8 +195,9 @@ impl Judge {
     /// A connection of the data path failed: down until a probe is answered.
     pub(crate) fn ejected(&mut self, id: NodeId) -> Vec<Event> {
         let mut events = Vec::new();
-        let Some(node) = self.nodes.get_mut(id.index()) else { return events };
-        node.failures = node.failures.max(self.eject_after);
+        let most = self.eject_after;
+        let Some(node) = self.known(id) else { return events };
+        node.failures = node.failures.max(most);
         node.enter(NodeState::Down, &mut events);
         self.evaluate(&mut events);
         events
@@ -345,6 +383,14 @@ impl Known {
             state: NodeState::Unknown,
             role: Role::Unknown,
         }
+    }
+
+    /// Takes over what the configuration says.
+    fn configure(&mut self, settings: &NodeSettings) {
+        self.name = Arc::clone(&settings.name);
+        self.zone = Arc::clone(&settings.zone);
+        self.weight = settings.weight;
+        self.allowed = settings.role;
     }
 
     fn enter(&mut self, state: NodeState, events: &mut Vec<Event>) {

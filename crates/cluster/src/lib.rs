@@ -18,6 +18,7 @@ mod node;
 mod pace;
 mod positions;
 mod probe;
+mod roster;
 mod settings;
 mod sql;
 mod standing;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use pgsplit_route::NodeId;
+use pgsplit_route::{MOST_NODES, NodeId};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ pub struct NodeMetrics {
 /// All counters.
 #[derive(Debug)]
 pub struct Metrics {
-    /// By node, in the order of the configuration.
+    /// By node; of those that may come, too.
     pub nodes: Vec<NodeMetrics>,
     /// Catalogs read.
     pub catalog_reads: Counter,
@@ -53,9 +53,9 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(nodes: usize) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            nodes: (0..nodes).map(|_| NodeMetrics::default()).collect(),
+            nodes: (0..MOST_NODES).map(|_| NodeMetrics::default()).collect(),
             catalog_reads: Counter::default(),
             catalog_failures: Counter::default(),
             lookups: Counter::default(),

@@ -1,7 +1,7 @@
 //! One node's task: keeps a control connection and asks it again and again, at once when somebody has a hint.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,19 +20,21 @@ use crate::settings::NodeSettings;
 const SHORTEST_GAP: Duration = Duration::from_millis(20);
 /// A wrong password does not become right within half a second, and each attempt fills the server's log.
 const AFTER_REFUSAL: Duration = Duration::from_secs(5);
+/// A name is asked for again after this time: it may lead elsewhere now.
+const RESOLVE_AFTER: Duration = Duration::from_secs(5);
 /// Where control connections go: every cluster has one of these.
 pub(crate) const DATABASES: [&str; 2] = ["postgres", "template1"];
 
 /// Probes until cancelled.
 pub(crate) async fn watch(shared: Arc<Shared>, id: NodeId) {
-    let Some(settings) = shared.settings.nodes.get(id.index()) else { return };
-    let mut link = Link { id, prober: None, addresses: Arc::new([]), pace: Pace::default() };
+    let Some(settings) = shared.roster.get(id) else { return };
+    let mut link = Link { id, prober: None, addresses: Arc::new([]), resolved: None, pace: Pace::default() };
     let mut complaint = None;
     loop {
         let begun = Instant::now();
         let limit = shared.settings.timeout;
         let outcome =
-            timeout(limit, link.probe(&shared, settings)).await.unwrap_or(Err(Error::Timeout(limit)));
+            timeout(limit, link.probe(&shared, &settings)).await.unwrap_or(Err(Error::Timeout(limit)));
         let refused = outcome.as_ref().is_err_and(Error::is_refusal);
         complain(&settings.name, &outcome, &mut complaint);
         shared.probed(id, outcome, Arc::clone(&link.addresses));
@@ -56,12 +58,16 @@ fn complain(name: &str, outcome: &Result<Answer, Error>, last: &mut Option<Strin
 struct Link {
     id: NodeId,
     prober: Option<Prober>,
+    /// The one that is connected comes first.
     addresses: Arc<[SocketAddr]>,
+    /// When the name was last asked for.
+    resolved: Option<Instant>,
     pace: Pace,
 }
 
 impl Link {
     async fn probe(&mut self, shared: &Shared, node: &NodeSettings) -> Result<Answer, Error> {
+        self.look_up(node, shared.settings.timeout / 2).await;
         // Taken out, so that a failure or the deadline drops it: an answer that comes late belongs to no question.
         if let Some(prober) = self.prober.take()
             && !shared.take_suspicion(self.id)
@@ -142,10 +148,25 @@ impl Link {
         Prober::new(control).await
     }
 
+    /// Now and then, whether the name still leads to the address that is connected.
+    async fn look_up(&mut self, node: &NodeSettings, limit: Duration) {
+        let due = self.resolved.is_some_and(|last| last.elapsed() >= RESOLVE_AFTER);
+        if !due || node.host.parse::<IpAddr>().is_ok() {
+            return;
+        }
+        self.resolved = Some(Instant::now());
+        let Ok(now) = within(limit, resolve(node)).await else { return };
+        if self.addresses.first().is_some_and(|connected| !now.contains(connected)) {
+            tracing::info!(target: "cluster", node = &*node.name, "the name leads elsewhere");
+            self.addresses = now;
+            self.prober = None;
+        }
+    }
+
     /// The old addresses serve while the resolver does not.
     async fn resolve(&mut self, node: &NodeSettings, limit: Duration) -> Result<(), Error> {
         match within(limit, resolve(node)).await {
-            Ok(addresses) => self.addresses = addresses,
+            Ok(addresses) => (self.addresses, self.resolved) = (addresses, Some(Instant::now())),
             Err(error) if self.addresses.is_empty() => return Err(error),
             Err(_) => {}
         }

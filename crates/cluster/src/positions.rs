@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pgsplit_route::{Lsn, Marks, Need, NodeId, Progress, Sample, Samples};
+use pgsplit_route::{Lsn, MOST_NODES, Marks, Need, NodeId, Progress, Sample, Samples};
 use tokio::sync::{Notify, watch};
 
 /// Questions in a row before a pause is made, as long as somebody waits.
@@ -37,6 +37,7 @@ pub(crate) struct Question {
 /// What is known of all positions.
 pub(crate) struct Positions {
     pub(crate) marks: Arc<Marks>,
+    /// Of the nodes that may come, too.
     nodes: Vec<Place>,
     samples: Mutex<Current>,
     waiting: AtomicUsize,
@@ -62,11 +63,11 @@ struct Place {
 }
 
 impl Positions {
-    pub(crate) fn new(nodes: usize) -> Self {
+    pub(crate) fn new() -> Self {
         let place = || Place { progress: Arc::default(), demand: Notify::new(), confirm: AtomicU64::new(0) };
         Self {
             marks: Arc::default(),
-            nodes: (0..nodes).map(|_| place()).collect(),
+            nodes: (0..MOST_NODES).map(|_| place()).collect(),
             samples: Mutex::default(),
             waiting: AtomicUsize::new(0),
             wanted: [AtomicU64::new(0), AtomicU64::new(0)],

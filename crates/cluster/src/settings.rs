@@ -10,7 +10,7 @@ use pgsplit_config::{BalancePolicy, Config, NodeRole};
 use pgsplit_route::{Balance, Policy};
 use pgsplit_sql::catalog::FunctionConfig;
 
-/// The whole of the control plane's settings. Immutable; a reload starts a new [`crate::Cluster`].
+/// The whole of the control plane's settings, as it starts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The servers, in the order of the configuration; a node's index is its `NodeId`.

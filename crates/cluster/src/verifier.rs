@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod};
 use lru::LruCache;
-use pgsplit_route::{NodeId, NodeState, Role};
+use pgsplit_route::{MOST_NODES, NodeId, NodeState, Role};
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
@@ -60,7 +60,7 @@ pub(crate) struct Verifiers {
 
 impl Verifiers {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let pools = shared.settings.nodes.iter().map(|_| OnceLock::new()).collect();
+        let pools = (0..MOST_NODES).map(|_| OnceLock::new()).collect();
         Self { shared, slots: Mutex::new(LruCache::new(CACHED)), pools }
     }
 
@@ -143,15 +143,14 @@ impl Verifiers {
     }
 
     fn pool(&self, node: NodeId) -> Result<Option<&Pool>, Error> {
-        let (Some(cell), Some(settings)) =
-            (self.pools.get(node.index()), self.shared.settings.nodes.get(node.index()))
+        let (Some(cell), Some(settings)) = (self.pools.get(node.index()), self.shared.roster.get(node))
         else {
             return Ok(None);
         };
         if let Some(pool) = cell.get() {
             return Ok(Some(pool));
         }
-        let mut config = self.shared.connector.config(settings, self.shared.database(node));
+        let mut config = self.shared.connector.config(&settings, self.shared.database(node));
         config.connect_timeout(self.shared.settings.verifier_timeout / 2);
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(config, self.shared.connector.tls(), recycling);

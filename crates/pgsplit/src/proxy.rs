@@ -210,6 +210,7 @@ impl Proxy {
         let tls = Tls::load(config)?;
         let users = Users::of(config)?;
         let control = Settings::from_config(config, tls.control());
+        self.cluster().set_nodes(&control.nodes).context("nodes")?;
         let environment = self.shared.pools.environment();
         environment.settings.store(Arc::new(wiring::pool(config)));
         environment.tls.store(Arc::new(tls.servers));
@@ -259,7 +260,8 @@ impl Proxy {
         let view = self.shared.view.load();
         let counters = self.shared.metrics.statements.iter().map(|counter| counter.load(Ordering::Relaxed));
         let label = |node: &Node| format!("{} {}", node.role.name(), node.name).into();
-        view.nodes.iter().map(label).zip(counters).collect()
+        let each = view.nodes.iter().zip(counters).filter(|(node, _)| node.is_listed());
+        each.map(|(node, count)| (label(node), count)).collect()
     }
 
     /// Where the metrics are.

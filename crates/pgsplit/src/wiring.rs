@@ -42,10 +42,11 @@ pub(crate) fn rules(config: &Config) -> Arc<Rules> {
     Arc::new(Rules::new(&config.rules, &nodes, None))
 }
 
-/// The rules of a configuration that takes another's place. The nodes stay those that the process was started with, and
-/// rules that were there before go on counting.
+/// The rules of a configuration that takes another's place, for the nodes as they are now. Rules that were there before go on
+/// counting.
 pub(crate) fn rules_again(config: &Config, view: &View, before: &Rules) -> Arc<Rules> {
-    let nodes: Vec<&str> = view.nodes.iter().map(|node| &*node.name).collect();
+    let nodes: Vec<&str> =
+        view.nodes.iter().map(|node| if node.is_listed() { &*node.name } else { "" }).collect();
     Arc::new(Rules::new(&config.rules, &nodes, Some(before)))
 }
 

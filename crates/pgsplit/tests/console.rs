@@ -12,6 +12,8 @@ mod hostile;
 mod load;
 #[path = "console/login.rs"]
 mod login;
+#[path = "console/nodes.rs"]
+mod nodes;
 #[path = "console/reload.rs"]
 mod reload;
 #[path = "console/stage.rs"]
@@ -28,7 +30,7 @@ use pgsplit_testkit::Cluster;
 /// A scene and its name.
 type Scene = (&'static str, fn(&Cluster));
 
-const SCENES: [Scene; 11] = [
+const SCENES: [Scene; 12] = [
     ("only listed users come in", login::only_listed_users_come_in),
     ("psql", commands::in_psql),
     ("a driver", commands::in_a_driver),
@@ -40,6 +42,7 @@ const SCENES: [Scene; 11] = [
     ("diff", reload::diff_tells_what_moves),
     ("a reload on trial", trial::goes_back),
     ("reloads under load", load::disturbs_nobody),
+    ("nodes come and go", nodes::come_and_go),
 ];
 
 /// All of it, on one cluster. `CONSOLE` in the environment picks the scenes whose name contains it.

@@ -23,7 +23,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct CancelTarget {
     host: Box<str>,
-    addresses: Arc<[SocketAddr]>,
+    /// Of the addresses behind the node's name the one that is connected.
+    address: Option<SocketAddr>,
     pid: i32,
     key: Box<[u8]>,
     in_flight: AtomicU32,
@@ -46,7 +47,7 @@ impl CancelTarget {
     pub(crate) fn new(node: &Node, pid: i32, key: &[u8]) -> Self {
         Self {
             host: host_of(&node.address).into(),
-            addresses: node.resolved.clone(),
+            address: node.resolved.first().copied(),
             pid,
             key: key.into(),
             in_flight: AtomicU32::new(0),
@@ -58,6 +59,11 @@ impl CancelTarget {
     #[must_use]
     pub fn pid(&self) -> i32 {
         self.pid
+    }
+
+    /// Where the connection leads.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.address
     }
 
     /// Counts a cancel in. Call it under the lock that protects "this connection runs that client's statement".
@@ -88,7 +94,7 @@ impl CancelTarget {
 impl InFlight {
     /// Sends the request and waits until the server has acted on it (it closes the connection).
     pub async fn send(self, tls: &ClientTls) {
-        let target = ConnectTarget::Tcp { addresses: &self.0.addresses, host: &self.0.host };
+        let target = ConnectTarget::Tcp { addresses: self.0.address.as_slice(), host: &self.0.host };
         let work = async {
             let mut stream = connect(target, tls, DEADLINE).await.ok()?;
             let mut out = BytesMut::new();

@@ -125,7 +125,9 @@ async fn attempt(
     pairs: &[(&[u8], &[u8])],
     most: Duration,
 ) -> Result<Opened, OpenError> {
-    let target = ConnectTarget::Tcp { addresses: &node.resolved, host: host_of(&node.address) };
+    // Only the address that the control plane uses: another one may be another server, of which nothing is known.
+    let addresses = node.resolved.get(..1).unwrap_or_default();
+    let target = ConnectTarget::Tcp { addresses, host: host_of(&node.address) };
     let tls = environment.tls.load_full();
     let stream = connect(target, &tls, most)
         .await

@@ -148,7 +148,7 @@ impl Pool {
     /// An idle connection that can be brought into this state, if nobody waits and there is one.
     #[must_use]
     pub fn try_take(&self, want: &Arc<Settings>, base: &Arc<Settings>) -> Option<Box<Server>> {
-        let generation = self.environment.view.load().generation;
+        let view = self.environment.view.load();
         loop {
             let mut server = {
                 let mut inner = self.lock();
@@ -159,7 +159,7 @@ impl Pool {
                 inner.idle.remove(at)
             };
             // What an idle connection has to say (a time-out, a shutdown, a changed role) ends its use here.
-            let current = server.generation == generation && self.is_of_this_era(&server);
+            let current = server.leads_to(&view) && self.is_of_this_era(&server);
             if current && !server.stream.is_readable_hint() {
                 server.lend();
                 return Some(server);
@@ -292,8 +292,7 @@ impl Pool {
         let now = Instant::now();
         let limit = {
             let view = pool.environment.view.load();
-            if view.generation != server.generation || now >= server.expires || !pool.is_of_this_era(&server)
-            {
+            if !server.leads_to(&view) || now >= server.expires || !pool.is_of_this_era(&server) {
                 return;
             }
             pool.environment.limit(&view, pool.node, &pool.environment.settings.load())

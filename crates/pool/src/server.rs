@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use lru::LruCache;
 use pgsplit_net::{ClientTls, Stream};
-use pgsplit_route::NodeId;
+use pgsplit_route::{NodeId, View};
 use pgsplit_wire::build;
 
 use crate::cancel::{self, CancelTarget};
@@ -98,6 +98,14 @@ impl Server {
             busy: false,
             place,
         })
+    }
+
+    /// Whether it leads to the server that the node is now: the same life of the primary, and the same of the addresses
+    /// behind the node's name.
+    pub(crate) fn leads_to(&self, view: &View) -> bool {
+        let node = view.node(self.node).filter(|node| node.is_listed());
+        self.generation == view.generation
+            && node.is_some_and(|node| node.resolved.first().copied() == self.cancel.address())
     }
 
     /// The node, and the generation in which it was opened: the life of the primary that it leads to, if to the primary.

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use pgsplit_net::ClientTls;
-use pgsplit_route::{NodeId, View};
+use pgsplit_route::{MOST_NODES, NodeId, View};
 
 use crate::budget::Budget;
 use crate::error::OpenError;
@@ -141,7 +141,12 @@ pub struct UserPools {
     /// Somebody has asked for `currval` or `lastval`.
     pub asks_sequences: AtomicBool,
     credentials: ArcSwap<Credentials>,
-    nodes: Vec<Arc<Pool>>,
+    /// Made on first use, by node.
+    nodes: Box<[OnceLock<Arc<Pool>>]>,
+    environment: Arc<Environment>,
+    budgets: Arc<[Arc<Budget>]>,
+    /// Itself, for its pools.
+    this: Weak<UserPools>,
     logins: Mutex<Logins>,
     era: Era,
 }
@@ -154,7 +159,17 @@ impl UserPools {
     /// The pool on a node.
     #[must_use]
     pub fn pool(&self, node: NodeId) -> Option<&Arc<Pool>> {
-        self.nodes.get(node.index())
+        let budget = self.budgets.get(node.index())?;
+        let make = || {
+            let (environment, era) = (self.environment.clone(), self.era.clone());
+            Pool::new(node, self.this.clone(), environment, budget.clone(), era)
+        };
+        Some(self.nodes.get(node.index())?.get_or_init(make))
+    }
+
+    /// The pools that there are.
+    fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
+        self.nodes.iter().filter_map(OnceLock::get)
     }
 
     /// What servers are shown at login.
@@ -176,7 +191,7 @@ impl UserPools {
             logins.but_name.clear();
             self.era.fetch_add(1, Ordering::AcqRel);
         }
-        self.nodes.iter().for_each(|pool| while pool.close_oldest() {});
+        self.pools().for_each(|pool| while pool.close_oldest() {});
     }
 
     /// What a server would report after a login with these settings, if one was asked before, or one whose
@@ -259,16 +274,15 @@ impl Logins {
 #[derive(Debug)]
 pub struct Pools {
     environment: Arc<Environment>,
-    budgets: Vec<Arc<Budget>>,
+    budgets: Arc<[Arc<Budget>]>,
     users: Mutex<HashMap<PoolKey, Arc<UserPools>, RandomState>>,
 }
 
 impl Pools {
-    /// Pools for the nodes of the present view.
+    /// No pools yet.
     #[must_use]
     pub fn new(environment: Arc<Environment>) -> Arc<Self> {
-        let nodes = environment.view.load().nodes.len();
-        let budgets = (0..nodes).map(|_| Arc::default()).collect();
+        let budgets = (0..MOST_NODES).map(|_| Arc::default()).collect();
         Arc::new(Self { environment, budgets, users: Mutex::default() })
     }
 
@@ -287,21 +301,17 @@ impl Pools {
             }
             return found.clone();
         }
-        let era = Era::default();
         let made = Arc::new_cyclic(|weak| UserPools {
             key: key.clone(),
             statements: Statements::default(),
             asks_sequences: AtomicBool::new(false),
             credentials: ArcSwap::from_pointee(credentials),
-            nodes: (0u16..)
-                .zip(&self.budgets)
-                .map(|(node, budget)| {
-                    let (environment, budget) = (self.environment.clone(), budget.clone());
-                    Pool::new(NodeId(node), weak.clone(), environment, budget, era.clone())
-                })
-                .collect(),
+            nodes: (0..MOST_NODES).map(|_| OnceLock::new()).collect(),
+            environment: self.environment.clone(),
+            budgets: self.budgets.clone(),
+            this: weak.clone(),
             logins: Mutex::default(),
-            era: era.clone(),
+            era: Era::default(),
         });
         users.insert(key.clone(), made.clone());
         made
@@ -313,7 +323,7 @@ impl Pools {
         let all: Vec<_> =
             self.users.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         all.iter()
-            .flat_map(|users| users.nodes.iter().map(|pool| (users.key.clone(), pool.node(), pool.gauges())))
+            .flat_map(|users| users.pools().map(|pool| (users.key.clone(), pool.node(), pool.gauges())))
             .collect()
     }
 
@@ -353,7 +363,7 @@ impl Pools {
         let view = self.environment.view.load_full();
         let all: Vec<_> =
             self.users.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-        all.iter().flat_map(|users| &users.nodes).for_each(|pool| pool.revise(&view));
+        all.iter().flat_map(|users| users.pools()).for_each(|pool| pool.revise(&view));
     }
 
     /// Looks after the idle connections until the future is dropped.
@@ -374,7 +384,7 @@ impl Pools {
         for users in &all {
             // Stock is kept only for those that have clients.
             let min_idle = if Arc::strong_count(users) > 2 { settings.min_idle } else { 0 };
-            users.nodes.iter().for_each(|pool| pool.tidy(generation, settings.idle_timeout, min_idle));
+            users.pools().for_each(|pool| pool.tidy(generation, settings.idle_timeout, min_idle));
         }
         drop(all);
         self.forget_unused();
@@ -384,14 +394,14 @@ impl Pools {
     fn forget_unused(&self) {
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
         users.retain(|_, pools| {
-            Arc::strong_count(pools) > 1 || pools.nodes.iter().any(|pool| pool.gauges() != Gauges::default())
+            Arc::strong_count(pools) > 1 || pools.pools().any(|pool| pool.gauges() != Gauges::default())
         });
     }
 
     /// Closes all idle connections, for the end of the process.
     pub fn close(&self) {
         let users = std::mem::take(&mut *self.users.lock().unwrap_or_else(PoisonError::into_inner));
-        for pool in users.values().flat_map(|users| &users.nodes) {
+        for pool in users.values().flat_map(|users| users.pools()) {
             while pool.close_oldest() {}
         }
     }
@@ -408,10 +418,10 @@ impl Pools {
             }
             found.into_iter().cloned().collect()
         };
-        for pool in found.iter().flat_map(|users| &users.nodes) {
+        for pool in found.iter().flat_map(|users| users.pools()) {
             while pool.close_oldest() {}
         }
-        found.iter().flat_map(|users| &users.nodes).all(|pool| pool.gauges() == Gauges::default())
+        found.iter().flat_map(|users| users.pools()).all(|pool| pool.gauges() == Gauges::default())
     }
 
     /// Clients waiting in all queues.

@@ -32,4 +32,4 @@ pub use rules::{Aim, RuleId, Rules};
 pub use samples::{Sample, Samples};
 pub use seen::{Seen, Stay, Wanted};
 pub use spill::{GLANCES, Glance, Spill, SpillLimits};
-pub use view::{Lsn, Node, NodeId, NodeState, Role, View};
+pub use view::{Lsn, MOST_NODES, Node, NodeId, NodeState, Role, View};

@@ -11,7 +11,10 @@ use crate::balance::Balance;
 use crate::marks::Marks;
 use crate::progress::Progress;
 
-/// A node's place in the configuration. Stable for the life of a configuration; index into [`View::nodes`].
+/// Most nodes that a process may have in its life, those that a reload has taken away included.
+pub const MOST_NODES: usize = 64;
+
+/// A node's number, which no other node gets while the process lives; index into [`View::nodes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u16);
 
@@ -78,6 +81,8 @@ pub enum NodeState {
     Up,
     /// Ejected: consecutive probes, or a connection of the data path, failed.
     Down,
+    /// A reload has taken it away.
+    Gone,
 }
 
 /// One server of the cluster, as last seen.
@@ -156,6 +161,12 @@ impl Node {
         Self { role, state: NodeState::Up, ..self }
     }
 
+    /// It is still one of the configuration.
+    #[must_use]
+    pub fn is_listed(&self) -> bool {
+        self.state != NodeState::Gone
+    }
+
     /// A replica that is reached.
     #[must_use]
     pub fn is_replica(&self) -> bool {
@@ -184,7 +195,7 @@ impl Node {
 /// The cluster at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct View {
-    /// All configured nodes, by [`NodeId`].
+    /// All nodes, those that are gone included, by [`NodeId`].
     pub nodes: Vec<Node>,
     /// The node that takes writes, if one is known and reached.
     pub primary: Option<NodeId>,
@@ -201,6 +212,11 @@ impl View {
     #[must_use]
     pub fn writable(&self) -> Option<NodeId> {
         self.primary.filter(|id| self.node(*id).is_some_and(Node::answers))
+    }
+
+    /// The nodes of the configuration.
+    pub fn listed(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| node.is_listed())
     }
 
     /// The node with this id.

@@ -52,10 +52,13 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Counters for so many nodes.
+    /// Counters at zero, for all nodes that may come.
     #[must_use]
-    pub fn new(nodes: usize) -> Self {
-        Self { statements: (0..nodes).map(|_| AtomicU64::new(0)).collect(), ..Self::default() }
+    pub fn new() -> Self {
+        Self {
+            statements: (0..pgsplit_route::MOST_NODES).map(|_| AtomicU64::new(0)).collect(),
+            ..Self::default()
+        }
     }
 
     /// Counts a unit on the node that runs it.

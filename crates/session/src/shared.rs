@@ -134,7 +134,7 @@ impl Shared {
         let analyzer = Analyzer::new(cache_bytes - cache_bytes / STATISTICS);
         analyzer.set_marker(settings.rules.clone());
         let view = pools.environment().view.load();
-        let (nodes, marks) = (view.nodes.len(), view.marks.clone());
+        let marks = view.marks.clone();
         drop(view);
         Ok(Arc::new(Self {
             view: pools.environment().view.clone(),
@@ -145,7 +145,7 @@ impl Shared {
             control,
             settings: ArcSwap::from_pointee(settings),
             tls: ArcSwap::from_pointee(tls),
-            metrics: Arc::new(Metrics::new(nodes)),
+            metrics: Arc::new(Metrics::new()),
             refusals: Refusals::default(),
             registry: Registry::default(),
             logins: Semaphore::new(logins),

@@ -235,7 +235,7 @@ fn nodes(shared: &Shared) -> Vec<Vec<Value>> {
             ran.get(node.id.index()).map(|count| count.load(Ordering::Relaxed)).into(),
         ]
     };
-    view.nodes.iter().map(row).collect()
+    view.listed().map(row).collect()
 }
 
 fn pools(shared: &Shared) -> Vec<Vec<Value>> {

@@ -162,12 +162,12 @@ impl Watcher {
     }
 
     async fn connect(&self, node: NodeId) -> Result<Control, Error> {
-        let settings = self.shared.settings.nodes.get(node.index()).ok_or(Error::NoServer)?;
+        let settings = self.shared.roster.get(node).ok_or(Error::NoServer)?;
         let view = self.shared.view.load_full();
         let addresses = view.node(node).map(|node| Arc::clone(&node.resolved)).unwrap_or_default();
         let limit = self.shared.settings.catalog_timeout;
         let connector = &self.shared.connector;
-        Ok(connector.connect(settings, &addresses, &self.entry.database, limit).await?.0)
+        Ok(connector.connect(&settings, &addresses, &self.entry.database, limit).await?.0)
     }
 
     fn publish_unknown(&mut self) {

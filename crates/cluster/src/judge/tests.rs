@@ -51,7 +51,7 @@ struct Case {
 impl Case {
     fn new(roles: &[AllowedRole]) -> Self {
         Self {
-            judge: Judge::new(&settings(roles), None, &Positions::new(roles.len())),
+            judge: Judge::new(&settings(roles), None, &Positions::new()),
             now: Instant::now(),
             events: Vec::new(),
         }
@@ -186,7 +186,7 @@ fn configured_roles_restrict() {
 #[test]
 fn what_was_remembered_outranks_what_is_found() {
     let remembered = Remembered { system: CLUSTER, timeline: 3 };
-    let mut judge = Judge::new(&settings(&[AllowedRole::Auto]), Some(remembered), &Positions::new(1));
+    let mut judge = Judge::new(&settings(&[AllowedRole::Auto]), Some(remembered), &Positions::new());
     judge.answered(A, primary(2), Arc::new([]), Instant::now());
     assert_eq!((judge.view().nodes[0].role, judge.view().primary), (Role::Rejected, None));
     judge.answered(A, primary(3), Arc::new([]), Instant::now());

@@ -84,7 +84,7 @@ fn candidates(considered: &Considered, ground: &Ground) -> Vec<Arc<str>> {
         Some(Aim::Nodes(nodes)) => nodes.has(node.id) && node.is_replica(),
         _ => node.takes_reads(),
     };
-    view.nodes.iter().filter(fits).map(|node| node.name.clone()).collect()
+    view.listed().filter(fits).map(|node| node.name.clone()).collect()
 }
 
 /// What the answer was made from.

@@ -44,7 +44,7 @@ fn answer(question: &Question, ground: &Ground, catalog: &Arc<Catalog>) -> Answe
     let causal = answer.level.as_ref().is_some_and(|(level, _)| *level == Level::Causal);
     let need = view.marks.need(pgsplit_sql::key(&database), &considered.facts.read);
     let has = |node: &Node| (causal && node.is_replica()).then(|| need.is_met_by(node.progress.reached()));
-    let nodes = view.nodes.iter().map(|node| (node.clone(), has(node))).collect();
+    let nodes = view.listed().map(|node| (node.clone(), has(node))).collect();
     Answer { background: Background::Live { database, nodes }, ..answer }
 }
 
@@ -86,6 +86,6 @@ async fn ask(
 }
 
 fn states(view: &View) -> String {
-    let states = view.nodes.iter().map(|node| format!("{} is {}", node.name, super::text::state(node)));
+    let states = view.listed().map(|node| format!("{} is {}", node.name, super::text::state(node)));
     states.collect::<Vec<_>>().join(", ")
 }

@@ -104,6 +104,7 @@ pub(super) fn state(node: &Node) -> String {
     match node.state {
         NodeState::Unknown => "not asked yet".to_owned(),
         NodeState::Down => "down".to_owned(),
+        NodeState::Gone => "gone".to_owned(),
         NodeState::Up => {
             let mut text = node.role.name().to_owned();
             if node.takes_reads() {

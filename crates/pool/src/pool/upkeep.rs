@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use pgsplit_route::{Node, View};
+use pgsplit_route::{Node, NodeState, View};
 
 use super::Pool;
 use crate::settings::Settings;
@@ -14,10 +14,13 @@ impl Pool {
     /// The node has changed: idle connections of an older generation are closed, and whoever waits for one of a node that
     /// does not answer, or that was another's before, is sent away.
     pub(crate) fn revise(&self, view: &View) {
-        let answers = view.node(self.node).is_some_and(Node::answers);
+        let node = view.node(self.node);
+        let answers = node.is_some_and(Node::answers);
+        // Connections to a node that is away may be dead without anybody having been told.
+        let away = node.is_none_or(|node| matches!(node.state, NodeState::Down | NodeState::Gone));
         let mut inner = self.lock();
         let (kept, closing): (Vec<_>, Vec<_>) =
-            inner.idle.drain(..).partition(|server| server.generation == view.generation);
+            inner.idle.drain(..).partition(|server| server.generation == view.generation && !away);
         let waiting =
             if answers && closing.is_empty() { VecDeque::new() } else { std::mem::take(&mut inner.waiting) };
         inner.idle = kept;

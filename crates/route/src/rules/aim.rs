@@ -51,7 +51,7 @@ impl Aim {
             _ if word.eq_ignore_ascii_case("primary") => Some(Self::Primary),
             _ if word.eq_ignore_ascii_case("replica") => Some(Self::Replica),
             _ => {
-                let at = view.nodes.iter().position(|node| *node.name == *word)?;
+                let at = view.nodes.iter().position(|node| *node.name == *word && node.is_listed())?;
                 Some(Self::Nodes(NodeSet(bit(at))))
             }
         }
