@@ -1,6 +1,7 @@
 //! One client that has logged in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use pgsplit_net::Stream;
@@ -69,6 +70,8 @@ pub(crate) struct Session {
     /// This thread's sheet of statements.
     pub recorder: Arc<Recorder>,
     pub database: Arc<Database>,
+    /// How long the present unit has waited for a server connection.
+    pub waited: Duration,
     /// What the present unit came to, for the sheet.
     pub tally: Tally,
 }

@@ -25,6 +25,7 @@ use crate::registry::ClientState;
 use crate::relay::{Break, Relayed};
 use crate::retry::{Failure, lost_error};
 use crate::session::{Session, next_turn};
+use crate::slow::Course;
 use crate::spare;
 use crate::unit::{BatchEnd, Unit, next_unit};
 
@@ -230,6 +231,7 @@ impl Session {
             self.writes_anything();
         }
         self.failed = false;
+        self.waited = Duration::ZERO;
         let chooses = self.link.is_none() && attempt.verdict == Verdict::Read;
         let mut wanted = if chooses { self.wanted(attempt.reads, attempt.ask) } else { Wanted::NOTHING };
         let mut patience = self.roam(&mut wanted);
@@ -264,12 +266,14 @@ impl Session {
                     self.tally.failed = true;
                     let took = began.elapsed();
                     self.count_end(attempt.ask, Ended { target, began, took, failed: true });
-                    self.note(&decision, began, took, false);
+                    let rule = attempt.ask.found.rule;
+                    self.note(&decision, &Course { began, took, node: None, rule, pinned: false });
                     return self.fail(&frame, attempt.end);
                 }
                 Err(NoLink::End(end)) => return Err(end),
             }
             let life = self.link.as_ref().map(|link| link.server.life());
+            let node = self.link.as_ref().map(|link| link.server.node);
             if failed.is_some() && failed == life {
                 // Never twice on a node.
                 self.release();
@@ -305,7 +309,9 @@ impl Session {
                     let pinned = self.state.pin;
                     let ended = self.after(attempt.end).await;
                     self.count_end(attempt.ask, Ended { target, began, took, failed: self.failed });
-                    self.note(&decision, began, took, self.state.pin.is_some() && self.state.pin != pinned);
+                    let pinned = self.state.pin.is_some() && self.state.pin != pinned;
+                    let rule = attempt.ask.found.rule;
+                    self.note(&decision, &Course { began, took, node, rule, pinned });
                     return ended;
                 }
                 Some(Failure { cause, words: said }) => {
@@ -444,30 +450,6 @@ impl Session {
         }
         Ok(())
     }
-
-    /// Passes copy data on to the server, and whatever the server says meanwhile to the client.
-    async fn copy_in(&mut self) -> Result<(), End> {
-        while let Some(link) = self.link.as_mut().filter(|link| link.takes_copy()) {
-            if pass_copy_data(&mut self.inbox, link)? {
-                if let Some(why) = self.drain().await? {
-                    return Err(self.lost(&why));
-                }
-                continue;
-            }
-            match self.relay(true).await? {
-                Relayed::Broken(why) => return Err(self.lost(&why)),
-                Relayed::Answered | Relayed::Client => {}
-            }
-        }
-        // In the extended protocol the server answers when the client's Sync comes.
-        if !self.open
-            && self.link.as_ref().is_some_and(|link| !link.is_quiet())
-            && let Relayed::Broken(why) = self.relay(false).await?
-        {
-            return Err(self.lost(&why));
-        }
-        self.clean_up().await
-    }
 }
 
 /// How often the cluster may change while a unit looks for a connection.
@@ -475,38 +457,6 @@ const MOST_AGAIN: u32 = 10;
 
 /// Answers of a batch that goes on that are noted without being asked for.
 pub(crate) const MAX_OWED: usize = 10_000;
-
-/// Moves copy data, and what ends it, to the server. False when there is nothing to move.
-fn pass_copy_data(inbox: &mut BytesMut, link: &mut Link) -> Result<bool, End> {
-    if link.copy_rest > 0 {
-        let n = link.copy_rest.min(inbox.len());
-        link.out.extend_from_slice(inbox.get(..n).unwrap_or_default());
-        inbox.advance(n);
-        link.copy_rest -= n;
-        return Ok(n > 0);
-    }
-    let Some(header) = pgsplit_wire::Header::read(inbox)? else { return Ok(false) };
-    let header = header.check_frontend(Session::limits())?;
-    if header.tag == b'd' {
-        link.copy_rest = header.total();
-        return Ok(true);
-    }
-    if inbox.len() < header.total() {
-        return Ok(false);
-    }
-    match header.tag {
-        b'X' => return Err(End::Client),
-        // A server that takes copy data ignores them.
-        b'S' | b'H' => {}
-        // CopyDone, CopyFail, or something that does not belong here: then the server says so.
-        _ => {
-            link.out.extend_from_slice(inbox.get(..header.total()).unwrap_or_default());
-            link.copy_in = false;
-        }
-    }
-    inbox.advance(header.total());
-    Ok(true)
-}
 
 fn timed_out(idle: bool, most: Duration) -> PgError {
     if idle {
