@@ -61,6 +61,28 @@ fn a_share_of_one_statement() {
 fn commands_and_fingerprints() {
     let expected = "<config>:5:18: rules[0].match.commands: `SELCT` is no command; did you mean `SELECT`?";
     assert_eq!(said(&rule("a", "match.commands = 'selct'")), [expected]);
+    let refused = |command: &str| said(&rule("a", &format!("match.commands = '{command}'"))).join("\n");
+    for (command, expected) in [
+        (
+            "create table",
+            "`CREATE TABLE` is no command: what follows `CREATE` is not looked at; write `CREATE`",
+        ),
+        ("SELECT 1", "`SELECT 1` is no command: what follows `SELECT` is not looked at; write `SELECT`"),
+        ("rollback  to", "`ROLLBACK  TO` is no command; did you mean `ROLLBACK TO`?"),
+        ("with", "`WITH` is no command of its own; it is `SELECT`, as all queries are"),
+        ("VALUES", "`VALUES` is no command of its own; it is `SELECT`, as all queries are"),
+        ("table", "`TABLE` is no command of its own; it is `SELECT`, as all queries are"),
+        ("start transaction", "`START TRANSACTION` is no command of its own; it is `BEGIN`"),
+        ("end", "`END` is no command of its own; it is `COMMIT`"),
+        ("abort", "`ABORT` is no command of its own; it is `ROLLBACK`"),
+        ("create t*", "`CREATE T*` matches no command"),
+        ("xyzzy", "`XYZZY` is no command"),
+    ] {
+        assert_eq!(refused(command), format!("<config>:5:18: rules[0].match.commands: {expected}"));
+    }
+    for command in ["ROLLBACK TO", "set session characteristics", "SET *", "*"] {
+        assert_eq!(refused(command), "", "{command}");
+    }
     let expected = "<config>:5:18: rules[0].match.commands: the rule `a` matches only writes, which never go to a replica";
     assert_eq!(said(&rule("a", "match.commands = ['INSERT', 'update']")), [expected]);
     assert!(said(&rule("a", "match.commands = ['SELECT', 'rollback to', 'C*']")).is_empty());

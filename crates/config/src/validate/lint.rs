@@ -3,19 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use super::Report;
+use super::{Report, commands};
 use crate::config::Rule;
 use crate::model::{Match, RuleMode, Sticky, Target};
-use crate::suggest::nearest;
 
 /// More are not looked at, and not needed by anybody who must understand them.
 const MOST_RULES: usize = 256;
 
-/// The words that `match.commands` knows, as `pgsplit_sql` names commands.
-const COMMANDS: &str = "ABORT ALTER ANALYZE BEGIN CALL CHECKPOINT CLOSE CLUSTER COMMENT COMMIT COPY CREATE DEALLOCATE \
-    DECLARE DELETE DISCARD DO DROP EMPTY EXECUTE EXPLAIN FETCH GRANT IMPORT INSERT LISTEN LOAD LOCK MERGE MOVE NOTIFY \
-    PREPARE REASSIGN REFRESH REINDEX RELEASE RESET REVOKE ROLLBACK SAVEPOINT SECURITY SELECT SET SHOW TRUNCATE UNLISTEN \
-    UPDATE VACUUM";
 /// Those that write whatever else is in them.
 const WRITES: [&str; 8] = ["INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE", "CREATE", "ALTER", "DROP"];
 
@@ -72,16 +66,8 @@ fn decoded(text: &str) -> String {
 fn check_commands(rule: &Rule, key: &str, report: &mut Report<'_>) {
     let commands: Vec<String> = rule.matching.commands.iter().map(|c| c.to_ascii_uppercase()).collect();
     for command in &commands {
-        let first = command.split_whitespace().next().unwrap_or_default();
-        let known = || COMMANDS.split_whitespace();
-        if !command.contains(['*', '?']) && !known().any(|known| known == first) {
-            report.error(
-                key,
-                match nearest(command, known()) {
-                    Some(near) => format!("`{command}` is no command; did you mean `{near}`?"),
-                    None => format!("`{command}` is no command"),
-                },
-            );
+        if let Err(message) = commands::known(command) {
+            report.error(key, message);
         }
     }
     let for_replicas = matches!(rule.target, Some(Target::Replica | Target::Nodes(_)));

@@ -3,12 +3,16 @@
 //! Each file here checks a few tables. Checks report through [`Report`] by key and go on, so that one run
 //! shows all that is wrong.
 
+mod commands;
 mod lint;
 mod login;
 mod network;
 mod nodes;
+mod pattern;
 mod quantities;
 mod rules;
+
+pub use commands::COMMANDS;
 
 use std::path::{Path, PathBuf};
 
