@@ -119,7 +119,9 @@ none of them is a write that would go to a replica
 1 statement would go elsewhere, 30.0 % of all calls
         30 calls  30.0 %  primary (function:scored) -> replica (read)
     select scored ( )
-none of them is a write that would go to a replica
+1 counts as a read only because functions_read_only has:
+    scored
+none of the others is a write that would go to a replica
 "
         )
     );

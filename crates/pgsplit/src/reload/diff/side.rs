@@ -11,8 +11,13 @@ use pgsplit_sql::{Catalog, Facts};
 
 use crate::explain::Ground;
 
-/// Target and reason.
-pub(super) type Way = (String, String);
+/// Where a statement goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Way {
+    pub(super) target: String,
+    pub(super) reason: String,
+    pub(super) is_primary: bool,
+}
 
 /// Parts of all sessions, as rules count them.
 const PARTS: u64 = 10_000;
@@ -46,7 +51,8 @@ impl Side {
             (_, Reason::Read) => (primary.to_owned(), "routing.reads".to_owned()),
             (_, reason) => (primary.to_owned(), reason.to_string()),
         };
-        (target, reason)
+        let is_primary = self.ground.shadow || !matches!(decision.target, Target::Replica(_));
+        Way { target, reason, is_primary }
     }
 }
 
