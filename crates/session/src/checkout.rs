@@ -179,7 +179,7 @@ impl Session {
             self.poll_gone(cx)
         })
         .await;
-        self.waited += since.elapsed();
+        self.tally.waits(since.elapsed());
         self.handle.set_running(None);
         done?.ok_or_else(|| {
             PgError::error(sqlstate::QUERY_CANCELED, "canceling statement due to user request").into()
@@ -265,7 +265,7 @@ impl Session {
     async fn settle(&mut self) -> Result<(), NoLink> {
         let since = Instant::now();
         let relayed = self.relay(false).await?;
-        self.waited += since.elapsed();
+        self.tally.waits(since.elapsed());
         let fault = self.link.as_mut().and_then(|link| link.fault.take());
         match (relayed, fault) {
             (Relayed::Answered, None) => Ok(()),

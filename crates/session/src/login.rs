@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::BytesMut;
 use pgsplit_auth::scram;
@@ -420,7 +419,6 @@ impl Guest {
             alarm: 0,
             recorder: self.shared.statistics.recorder(),
             database: self.shared.statistics.database(&database),
-            waited: Duration::ZERO,
             tally: Tally::default(),
         }))
     }

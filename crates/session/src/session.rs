@@ -70,8 +70,6 @@ pub(crate) struct Session {
     /// This thread's sheet of statements.
     pub recorder: Arc<Recorder>,
     pub database: Arc<Database>,
-    /// How long the present unit has waited for a server connection.
-    pub waited: Duration,
     /// What the present unit came to, for the sheet.
     pub tally: Tally,
 }
@@ -94,6 +92,8 @@ struct Rest {
     tags: Vec<u8>,
     /// The word of the first hint.
     hint: Option<Box<str>>,
+    /// How long it has waited for a server connection.
+    waited: Duration,
 }
 
 impl Tally {
@@ -105,6 +105,7 @@ impl Tally {
             rest.more.clear();
             rest.tags.clear();
             rest.hint = None;
+            rest.waited = Duration::ZERO;
         }
     }
 
@@ -142,6 +143,16 @@ impl Tally {
     /// The word of the hint.
     pub(crate) fn hint(&self) -> Option<&str> {
         self.rest.as_ref()?.hint.as_deref()
+    }
+
+    /// Notes that it had to wait for a server connection.
+    pub(crate) fn waits(&mut self, time: Duration) {
+        self.rest.get_or_insert_default().waited += time;
+    }
+
+    /// How long it has waited for a server connection.
+    pub(crate) fn waited(&self) -> Duration {
+        self.rest.as_ref().map_or(Duration::ZERO, |rest| rest.waited)
     }
 
     /// What is executed behind the first.

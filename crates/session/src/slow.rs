@@ -39,7 +39,7 @@ impl Session {
         tracing::warn!(
             target: "pgsplit::slow",
             duration_ms = milliseconds(course.took),
-            wait_ms = milliseconds(self.waited),
+            wait_ms = milliseconds(self.tally.waited()),
             node = course.node.and_then(|node| view.node(node)).map(|node| &*node.name),
             side = course.node.map(|node| Self::side(&view, decision.target, node)),
             reason = decision.reason.to_string(),
