@@ -64,7 +64,7 @@ pub(crate) fn validate(
     quantities::check(&file, &mut report);
     let nodes = nodes::check(file.nodes, &mut report);
     let rules = rules::check(file.rules, &nodes, &mut report);
-    lint::check(&rules, &mut report);
+    lint::check(&rules, file.routing.hints, &mut report);
     rules::check_tests(&file.tests, &rules, &nodes, &mut report);
     let config = Config {
         auth: login::auth(file.auth, &mut report),

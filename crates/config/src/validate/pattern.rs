@@ -1,6 +1,7 @@
 //! Patterns in rules, as far as they are compared with each other: `*` stands for anything, `?` for one character.
 
-/// Whether a pattern matches a text.
+/// Whether a pattern matches a text, or all that another pattern matches, as far as that can be told from how they are
+/// written: a `*` of the other is not any one character.
 pub(super) fn matches(pattern: &str, text: &str) -> bool {
     let (mut pattern, mut text) = (pattern.chars(), text.chars());
     // What the last `*` is followed by, and what it may still stand for.
@@ -14,7 +15,7 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
                 pattern = wanted;
                 continue;
             }
-            (Some('?'), Some(_)) => true,
+            (Some('?'), Some(given)) => given != '*',
             (wanted, given) => wanted == given,
         };
         if fits {
@@ -45,6 +46,9 @@ mod tests {
             ("*a*b", "xaxbab", true),
             ("a", "ab", false),
             ("?", "", false),
+            ("a*", "ab*", true),
+            ("a?", "a*", false),
+            ("ab*", "a*", false),
         ] {
             assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
         }
