@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::control::{ControlPlane, Reporter, Users};
+use crate::explain::Moment;
 use crate::reload::{Counts, Minute};
 use crate::wiring::{self, Tls};
 use crate::workers::Workers;
@@ -194,6 +195,11 @@ impl Proxy {
     /// The rules that are in force.
     pub(crate) fn rules(&self) -> Arc<pgsplit_route::Rules> {
         self.shared.settings.load().rules.clone()
+    }
+
+    /// What decisions depend on besides the configuration and the cluster.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment::of(&self.shared)
     }
 
     fn sources(&self) -> Sources {

@@ -50,8 +50,8 @@ pub(super) async fn diff(operator: &Operator, text: &str) -> Result<Vec<Moved>, 
     };
     let doubts = Doubts::read(&new, &seen.statements).await?;
     let catalogs = Catalogs::read(operator.proxy.cluster(), &seen.statements).await?;
-    let (before, after) =
-        (Side::new(&now.config, &operator.proxy.view()), Side::new(&new, &operator.proxy.view()));
+    let (view, moment) = (operator.proxy.view(), operator.proxy.moment());
+    let (before, after) = (Side::new(&now.config, &view, moment.clone()), Side::new(&new, &view, moment));
     let places = places([&before, &after]);
     let mut moved = Vec::new();
     for (at, one) in seen.statements.iter().enumerate() {

@@ -9,7 +9,7 @@ use pgsplit_session::statistics::{Caller, Statement};
 use pgsplit_sql::tags::Tags;
 use pgsplit_sql::{Catalog, Facts};
 
-use crate::explain::Ground;
+use crate::explain::{Ground, Moment};
 
 /// Where a statement goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,10 +27,10 @@ pub(super) struct Side {
 }
 
 impl Side {
-    pub(super) fn new(config: &Config, view: &View) -> Self {
+    pub(super) fn new(config: &Config, view: &View, moment: Moment) -> Self {
         let names: Vec<&str> = view.nodes.iter().map(|node| &*node.name).collect();
         let rules = Arc::new(Rules::new(&config.rules, &names, None));
-        Self { ground: Ground::new(Some(config), rules, Arc::new(at_rest(view))) }
+        Self { ground: Ground::now(config, rules, Arc::new(at_rest(view)), moment) }
     }
 
     /// Where a statement goes that stands alone, and why.
