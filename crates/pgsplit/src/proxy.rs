@@ -170,11 +170,12 @@ impl Proxy {
         });
     }
 
-    /// Statements so far, and how many failed.
+    /// Statements so far and how many failed, and logins that failed among both.
     pub(crate) fn counts(&self) -> Counts {
         let metrics = &self.shared.metrics;
-        let calls = metrics.decisions.iter().flatten().map(|count| count.load(Ordering::Relaxed)).sum();
-        Counts { calls, failed: metrics.failed.load(Ordering::Relaxed) }
+        let calls: u64 = metrics.decisions.iter().flatten().map(|count| count.load(Ordering::Relaxed)).sum();
+        let logins = metrics.login_failures.load(Ordering::Relaxed);
+        Counts { calls: calls + logins, failed: metrics.failed.load(Ordering::Relaxed) + logins }
     }
 
     /// The counts of the last minute.

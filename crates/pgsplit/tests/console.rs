@@ -42,6 +42,8 @@ const SCENES: [Scene; 13] = [
     ("diff", reload::diff_tells_what_moves),
     ("a reload on trial", trial::goes_back),
     ("others wait for a trial", trial::keeps_others_waiting),
+    ("a trial ends when logins fail", trial::ends_when_logins_fail),
+    ("tests of a configuration", reload::tests_must_hold),
     ("reloads under load", load::disturbs_nobody),
     ("nodes come and go", nodes::come_and_go),
 ];

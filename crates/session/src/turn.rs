@@ -231,7 +231,6 @@ impl Session {
             self.writes_anything();
         }
         self.failed = false;
-        self.waited = Duration::ZERO;
         let chooses = self.link.is_none() && attempt.verdict == Verdict::Read;
         let mut wanted = if chooses { self.wanted(attempt.reads, attempt.ask) } else { Wanted::NOTHING };
         let mut patience = self.roam(&mut wanted);
@@ -265,6 +264,9 @@ impl Session {
                 Err(NoLink::Failed(frame)) => {
                     self.tally.failed = true;
                     let took = began.elapsed();
+                    if first {
+                        self.count_rules(attempt, &decision);
+                    }
                     self.count_end(attempt.ask, Ended { target, began, took, failed: true });
                     let rule = attempt.ask.found.rule;
                     self.note(&decision, &Course { began, took, node: None, rule, pinned: false });

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use pgsplit_testkit::peer::RawClient;
-use pgsplit_testkit::{Cluster, Proxy, wait};
+use pgsplit_testkit::{Account, Cluster, Proxy, wait};
 use rustix::process::Signal;
 
 use crate::stage::{client, console, edit, error, pgsplit, proxy, setting};
@@ -49,7 +49,7 @@ pub(crate) fn goes_back(cluster: &Cluster) {
     (0..40).for_each(|_| drop(client.query("SELECT missing FROM kept").unwrap()));
     wait_for(&mut console, "the reload to go back at once", "2s");
     let refused = console.rows("SHOW VERSION").unwrap()[0][5].clone().unwrap();
-    assert!(refused.contains("statements have failed since the reload"), "{refused}");
+    assert!(refused.contains("statements and logins have failed since the reload"), "{refused}");
 }
 
 /// What else asks for a reload meanwhile is told so, in the log and by the counter; a file that is watched is read afterwards.
@@ -86,4 +86,17 @@ pub(crate) fn keeps_others_waiting(cluster: &Cluster) {
     let (code, said) = pgsplit(&proxy, "reload", &["--confirmed"]);
     assert_eq!(code, Some(0), "{said}");
     wait_for(&mut console, "the file to be read after all", "20s");
+}
+
+/// What lets nobody in any more is noticed, though no statement fails.
+pub(crate) fn ends_when_logins_fail(cluster: &Cluster) {
+    let proxy = proxy(cluster, "[pool]\nwait = '4s'\n");
+    let (mut client, mut console) = (client(&proxy), console(&proxy));
+    (0..20).for_each(|_| drop(client.rows("SELECT 1 FROM kept").unwrap()));
+    reload(&proxy, ["4s", "4s", "3s"], "1h");
+    for _ in 0..30 {
+        let mut stranger = RawClient::connect(proxy.address()).unwrap();
+        assert!(stranger.login(Account::APP.user(), "wrong", "app", &[]).is_err());
+    }
+    wait_for(&mut console, "the reload to go back", "4s");
 }
