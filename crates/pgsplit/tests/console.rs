@@ -30,7 +30,7 @@ use pgsplit_testkit::Cluster;
 /// A scene and its name.
 type Scene = (&'static str, fn(&Cluster));
 
-const SCENES: [Scene; 13] = [
+const SCENES: [Scene; 15] = [
     ("only listed users come in", login::only_listed_users_come_in),
     ("psql", commands::in_psql),
     ("a driver", commands::in_a_driver),

@@ -127,7 +127,9 @@ fn a_life() {
     drains(&cluster);
     stops_at_once(&cluster);
     refuses_a_taken_port(&cluster);
+    refuses_tests_that_fail(&cluster);
     explains(&cluster);
+    checks_live(&cluster);
 }
 
 fn serves_and_counts(cluster: &Cluster) {
@@ -253,6 +255,20 @@ fn refuses_a_taken_port(cluster: &Cluster) {
     assert_eq!(output.status.code(), Some(1));
     let (_, said) = text(&output);
     assert!(said.contains(&format!("listen: `{address}` cannot be used; choose another address")), "{said}");
+}
+
+fn refuses_tests_that_fail(cluster: &Cluster) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pgsplit.toml");
+    let test = "[[tests]]\nsql = 'DELETE FROM kept'\nexpect = { target = 'replica' }\n";
+    fs::write(&path, configuration(cluster, test)).unwrap();
+    let output = run(&path).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let (_, said) = text(&output);
+    assert!(
+        said.contains("tests[0].expect.target: expected replica; it goes to the primary (write)"),
+        "{said}"
+    );
 }
 
 fn explains(cluster: &Cluster) {

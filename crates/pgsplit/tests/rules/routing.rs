@@ -300,7 +300,11 @@ fn levels(cluster: &Cluster) {
         Ok::<_, pgsplit_testkit::Error>(there.then_some(()))
     })
     .unwrap();
-    assert_eq!(explained("Bid").matches("has every write to what is read").count(), 2);
+    wait::until("both to be told so", limit, || {
+        let told = explained("Bid").matches("has every write to what is read").count();
+        Ok::<_, pgsplit_testkit::Error>((told == 2).then_some(()))
+    })
+    .unwrap();
     run(&mut client, r#"DELETE FROM "Region"; DELETE FROM "Bid""#);
 }
 
