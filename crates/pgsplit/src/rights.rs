@@ -121,8 +121,8 @@ mod tests {
     fn names_and_rights() {
         assert_eq!(identifier("pgsplit"), "pgsplit");
         assert_eq!(identifier("Pg \"x\""), "\"Pg \"\"x\"\"\"");
-        let own =
-            of_query("SELECT * FROM verifier($1)", "pgsplit", "permission denied for function verifier");
-        assert_eq!(own, "-- what auth.query needs, for pgsplit: permission denied for function verifier");
+        let said = "permission denied for function verifier";
+        let own = of_query("SELECT * FROM verifier($1)", "pgsplit", "postgres", said);
+        assert_eq!(own, format!("-- what auth.query needs, for pgsplit in postgres: {said}"));
     }
 }
