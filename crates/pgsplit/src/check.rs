@@ -45,7 +45,7 @@ pub(crate) fn check(asked: &cli::Check) -> anyhow::Result<ExitCode> {
     let verdict = if errors.is_empty() { "good" } else { "refused" };
     let counts = [counted(errors.len(), "error"), counted(warnings.len(), "warning")];
     writeln!(text, "{}: {verdict} ({})", path.display(), counts.join(", "))?;
-    output::print(&text)?;
+    output::print(&output::wrapped(&text))?;
     Ok(if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         Command::Config(_) => output::print(&pgsplit_config::Config::defaults_toml()),
     };
     outcome.unwrap_or_else(|error| {
-        output::complain(&format!("pgsplit: {error:#}\n"));
+        output::complain(&output::wrapped(&format!("pgsplit: {error:#}\n")));
         ExitCode::FAILURE
     })
 }

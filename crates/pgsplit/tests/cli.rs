@@ -7,6 +7,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use pgsplit_testkit::unwrapped;
+
 /// Runs it in a directory of its own, so that no configuration of the tester's is found.
 fn pgsplit(directory: &Path, arguments: &[&str], input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pgsplit"));
@@ -29,7 +31,17 @@ fn check(text: &str) -> (Option<i32>, String) {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("pgsplit.toml"), text).unwrap();
     let output = pgsplit(directory.path(), &["check"], "");
-    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    (output.status.code(), narrow(output.stdout))
+}
+
+/// What was printed, with whole lines, once it is known that none is wider than a terminal: but for lines of the file, and
+/// words that are longer themselves.
+fn narrow(bytes: Vec<u8>) -> String {
+    let text = String::from_utf8(bytes).unwrap();
+    for line in text.lines().filter(|line| line.chars().count() > 80) {
+        assert!(line.contains(" | ") || line.split_whitespace().count() == 1, "{line}");
+    }
+    unwrapped(&text)
 }
 
 const EVENTUAL: &str = "nodes = ['127.0.0.1:1']\nconsistency.level = 'eventual'\n";
@@ -104,7 +116,7 @@ fn errors_of_run_name_the_place() {
     let said = |arguments: &[&str]| {
         let output = pgsplit(directory.path(), arguments, "");
         assert_eq!(output.status.code(), Some(1));
-        String::from_utf8(output.stderr).unwrap()
+        narrow(output.stderr)
     };
     assert_eq!(
         said(&["run"]),
@@ -123,6 +135,7 @@ fn errors_of_run_name_the_place() {
 fn the_defaults_are_a_good_file() {
     let (code, defaults) = answer(&["config", "--defaults"]);
     assert_eq!(code, Some(0));
+    assert!(defaults.lines().all(|line| line.chars().count() <= 80), "{defaults}");
     let (code, said) = check(&defaults);
     assert_eq!(code, Some(0), "{said}");
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use pgsplit_testkit::{Account, Cluster, wait};
+use pgsplit_testkit::{Account, Cluster, unwrapped, wait};
 use program::{LIMIT, Program, Reads};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -113,8 +113,7 @@ fn get(address: &str, path: &str) -> String {
 }
 
 fn text(output: &Output) -> (String, String) {
-    let [out, err] =
-        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let [out, err] = [&output.stdout, &output.stderr].map(|bytes| unwrapped(&String::from_utf8_lossy(bytes)));
     (out, err)
 }
 

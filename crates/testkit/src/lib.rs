@@ -30,6 +30,7 @@ mod port;
 mod postgres;
 mod process;
 mod proxy;
+mod text;
 pub mod wait;
 
 pub use builder::Builder;
@@ -39,3 +40,4 @@ pub use node::{Node, StopMode};
 pub use postgres::Postgres;
 pub use proxy::{Proxy, Samples};
 pub use rustix::process::Signal;
+pub use text::unwrapped;

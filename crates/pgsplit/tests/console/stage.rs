@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use pgsplit_testkit::peer::{Message, RawClient};
-use pgsplit_testkit::{Account, Cluster, Proxy};
+use pgsplit_testkit::{Account, Cluster, Proxy, unwrapped};
 
 pub(crate) const EVENTUAL: &str = "consistency.level = 'eventual'\n";
 
@@ -71,5 +71,6 @@ pub(crate) fn pgsplit(proxy: &Proxy, command: &str, arguments: &[&str]) -> (Opti
 /// Exit code, and both outputs.
 pub(crate) fn said(output: &Output) -> (Option<i32>, String) {
     let text = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-    (output.status.code(), text.concat())
+    let [out, err] = text;
+    (output.status.code(), out + &unwrapped(&err))
 }
