@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use anyhow::ensure;
-use pgsplit_config::{Config, Problem, Target};
+use pgsplit_config::{Config, Problem, Target, Test};
 use pgsplit_route::{NodeId, Target as Place, View};
 
 use crate::explain::{Considered, Question, as_if_known};
@@ -23,7 +23,7 @@ pub(crate) fn run(config: &Config) -> Outcome {
     let mut failures = Vec::new();
     let mut met: Vec<String> = Vec::new();
     for (i, test) in config.tests.iter().enumerate() {
-        let (considered, ground) = as_if_known(config, &Question::plain(&test.sql));
+        let (considered, ground) = as_if_known(config, &question(test));
         met.extend(considered.rule.iter().map(ToString::to_string));
         let key = format!("tests[{i}].expect");
         let went = went(&considered, &ground.view);
@@ -44,6 +44,16 @@ pub(crate) fn run(config: &Config) -> Outcome {
     }
     let untested = config.rules.iter().map(|rule| &rule.name).filter(|name| !met.contains(name));
     Outcome { failures, untested: untested.cloned().collect() }
+}
+
+fn question(test: &Test) -> Question {
+    Question {
+        user: test.user.clone(),
+        database: test.database.clone(),
+        application_name: test.application_name.clone(),
+        client: test.client,
+        ..Question::plain(&test.sql)
+    }
 }
 
 fn is_there(expected: &Target, considered: &Considered, config: &Config, view: &View) -> bool {

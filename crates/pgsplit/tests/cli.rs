@@ -313,6 +313,23 @@ pgsplit.toml: refused (2 errors, no warnings)
     assert_eq!((code, said.as_str()), (Some(1), expected));
 }
 
+#[test]
+fn tests_say_who_speaks() {
+    let rule = "[[rules]]\nname = 'bi'\nmatch.user = 'metabase'\nmatch.database = 'shop'\n\
+        match.application_name = 'Meta*'\nmatch.client = '10.1.0.0/16'\ntarget = 'primary'\n";
+    let test =
+        |who: &str, expect: &str| format!("[[tests]]\nsql = 'SELECT 1'\n{who}\nexpect = {{ {expect} }}\n");
+    let all = "user = 'metabase'\ndatabase = 'shop'\napplication_name = 'Metabase'\nclient = '10.1.2.3'";
+    let tests = test(all, "target = 'primary', rule = 'bi'")
+        + &test("", "target = 'replica'")
+        + &test(&all.replace("10.1.2.3", "10.2.2.3"), "target = 'replica'")
+        + &test(&all.replace("'shop'", "'other'"), "target = 'replica'");
+    let (code, said) = check(&format!("{EVENTUAL}{rule}{tests}"));
+    assert_eq!((code, said.as_str()), (Some(0), "pgsplit.toml: good (no errors, no warnings)\n"));
+    let (code, said) = check(&format!("{EVENTUAL}{rule}{}", test("client = 'ten'", "target = 'replica'")));
+    assert!(code == Some(1) && said.contains("tests[0].client: "), "{said}");
+}
+
 /// The keys of a table in the schema, and those that the program says it knows.
 #[test]
 fn the_schema_has_the_keys_of_the_model() {

@@ -1,5 +1,7 @@
 //! `[[tests]]`: statements with the decision that they must get.
 
+use std::net::IpAddr;
+
 use serde::Deserialize;
 
 use super::Target;
@@ -10,6 +12,17 @@ use super::Target;
 pub struct Test {
     /// The statement, with its comments.
     pub sql: String,
+    /// Who sends it; without one it is nobody whom a rule names.
+    #[serde(default)]
+    pub user: String,
+    /// In which database.
+    #[serde(default)]
+    pub database: String,
+    /// The session's application_name.
+    #[serde(default)]
+    pub application_name: String,
+    /// The client's address.
+    pub client: Option<IpAddr>,
     /// What must become of it.
     pub expect: Expect,
 }
