@@ -81,9 +81,12 @@ pub(crate) struct Explain {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Read the statement from this file
+    #[arg(long, value_name = "FILE", conflicts_with = "sql")]
+    pub(crate) file: Option<PathBuf>,
     /// The statement, or - to read it from standard input
-    #[arg(value_name = "SQL")]
-    pub(crate) sql: String,
+    #[arg(value_name = "SQL", required_unless_present = "file")]
+    pub(crate) sql: Option<String>,
 }
 
 const LOGIN: &str = "\

@@ -190,6 +190,22 @@ fn explain_as_json_from_standard_input() {
 }
 
 #[test]
+fn explain_reads_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("query.sql"), "SELECT 1\n").unwrap();
+    let asked = |arguments: &[&str]| {
+        let output = pgsplit(directory.path(), &[&["explain"], arguments].concat(), "");
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (code, said) = asked(&["--file", "query.sql"]);
+    assert!(code == Some(0) && said.starts_with("statement    SELECT 1\ntarget       replica\n"), "{said}");
+    let (code, said) = asked(&["--file", "none.sql"]);
+    assert!(code == Some(1) && said.starts_with("pgsplit: none.sql: "), "{said}");
+    assert_eq!(asked(&["--file", "query.sql", "SELECT 2"]).0, Some(2));
+    assert_eq!(asked(&[]).0, Some(2));
+}
+
+#[test]
 fn explain_takes_functions_from_the_configuration() {
     let directory = tempfile::tempdir().unwrap();
     let config = format!("{EVENTUAL}routing.functions_read_only = 'score'\n");

@@ -55,6 +55,8 @@ pub(super) enum Command {
     Explain {
         /// The database.
         database: Option<String>,
+        /// The user, where that matters.
+        user: Option<String>,
         /// The statement.
         sql: String,
     },
@@ -134,15 +136,21 @@ impl<'t> Words<'t> {
 
 fn explain(words: &Words<'_>, whole: &str) -> Result<Command, Fault> {
     let start = words.tokens.first().map_or(0, |token| token.start);
-    let named = words.is(2, "DATABASE");
-    let database = named.then(|| words.get(3).map(unquoted)).flatten();
-    let from = words.tokens.get(if named { 4 } else { 2 }).map(|token| token.start);
+    let mut at = 2;
+    // In either order, each once.
+    let (mut database, mut user) = (None, None);
+    while let Some(named) = [("DATABASE", &mut database), ("USER", &mut user)]
+        .into_iter()
+        .find_map(|(word, into)| (words.is(at, word) && into.is_none()).then_some(into))
+    {
+        *named = words.get(at + 1).map(unquoted);
+        at += 2;
+    }
+    let from = words.tokens.get(at).map(|token| token.start);
     match from.and_then(|from| whole.get(from.checked_sub(start)?..)) {
-        Some(sql) if !sql.trim().is_empty() => Ok(Command::Explain { database, sql: sql.to_owned() }),
-        _ => {
-            Err(Fault::syntax("EXPLAIN ROUTE needs a statement")
-                .hint("EXPLAIN ROUTE [DATABASE name] SELECT ..."))
-        }
+        Some(sql) if !sql.trim().is_empty() => Ok(Command::Explain { database, user, sql: sql.to_owned() }),
+        _ => Err(Fault::syntax("EXPLAIN ROUTE needs a statement")
+            .hint("EXPLAIN ROUTE [DATABASE name] [USER name] SELECT ...")),
     }
 }
 
@@ -269,6 +277,7 @@ mod tests {
     fn explain_takes_the_rest_as_it_stands() {
         let explain = |database: Option<&str>, sql: &str| Command::Explain {
             database: database.map(Into::into),
+            user: None,
             sql: sql.into(),
         };
         assert_eq!(
@@ -277,7 +286,12 @@ mod tests {
         );
         assert_eq!(one("explain route DATABASE \"My\" TABLE t"), explain(Some("My"), "TABLE t"));
         assert_eq!(commands("SHOW NODES; EXPLAIN ROUTE SELECT 1").unwrap()[1], explain(None, "SELECT 1"));
+        let (database, user) = (Some("app".to_owned()), Some("Ann".to_owned()));
+        let both = Command::Explain { database, user, sql: "SELECT 1".into() };
+        assert_eq!(one("EXPLAIN ROUTE DATABASE app USER \"Ann\" SELECT 1"), both);
+        assert_eq!(one("EXPLAIN ROUTE USER \"Ann\" DATABASE app SELECT 1"), both);
         assert!(commands("EXPLAIN ROUTE").is_err());
+        assert!(commands("EXPLAIN ROUTE USER ann").is_err());
         assert!(commands("EXPLAIN ROUTE DATABASE app").is_err());
     }
 

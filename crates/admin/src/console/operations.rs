@@ -117,7 +117,12 @@ pub trait Operations: fmt::Debug + Send + Sync {
     fn rules(&self) -> Vec<RuleLine>;
 
     /// Where a statement would go and why, in lines of at most 80 characters.
-    fn explain<'a>(&'a self, database: &'a str, sql: &'a str) -> Later<'a, Result<Vec<String>, Fault>>;
+    fn explain<'a>(
+        &'a self,
+        database: &'a str,
+        user: &'a str,
+        sql: &'a str,
+    ) -> Later<'a, Result<Vec<String>, Fault>>;
 
     /// Reads the configuration again; it goes back by itself after `confirm` unless it is confirmed.
     fn reload(&self, confirm: Option<Duration>) -> Later<'_, Result<Vec<Change>, Fault>>;

@@ -125,9 +125,9 @@ pub(super) async fn table(console: &Console, command: &Command) -> Result<Table,
     let operations = &console.operations;
     let (columns, rows) = match command {
         Command::Show(what) => (columns(*what), show(console, *what)?),
-        Command::Explain { database, sql } => {
+        Command::Explain { database, user, sql } => {
             let database = database.clone().unwrap_or_else(|| busiest(&console.sources.shared));
-            let lines = operations.explain(&database, sql).await?;
+            let lines = operations.explain(&database, user.as_deref().unwrap_or_default(), sql).await?;
             (ROUTE, lines.into_iter().map(|line| vec![line.into()]).collect())
         }
         Command::Reload { confirm } => {
@@ -202,6 +202,7 @@ fn help() -> Vec<Vec<Value>> {
     let shows = Show::ALL.iter().map(|(_, name, what)| (format!("SHOW {name}"), *what));
     let others = [
         ("EXPLAIN ROUTE [DATABASE name] sql", "where a statement would go, and why"),
+        ("EXPLAIN ROUTE ... [USER name] sql", "the same, as this user's statement"),
         ("RELOAD", "reads the configuration again"),
         ("RELOAD CONFIRM '5m'", "likewise; goes back unless confirmed"),
         ("RELOAD CONFIRMED", "keeps what was reloaded"),

@@ -34,9 +34,13 @@ const LONGEST: u64 = 4 << 20;
 
 /// Explains and prints.
 pub(crate) fn explain(asked: &cli::Explain) -> anyhow::Result<ExitCode> {
-    let sql = match asked.sql.as_str() {
-        "-" => read_input()?,
-        sql => sql.to_owned(),
+    let sql = match (&asked.file, asked.sql.as_deref()) {
+        (Some(path), _) => {
+            let shown = || path.display().to_string();
+            read(std::fs::File::open(path).with_context(shown)?, &shown())?
+        }
+        (None, None | Some("-")) => read(std::io::stdin(), "standard input")?,
+        (None, Some(sql)) => sql.to_owned(),
     };
     let (config, question) = (config(asked)?, Question::new(asked, sql)?);
     let answer = match (&config, asked.live) {
@@ -46,9 +50,9 @@ pub(crate) fn explain(asked: &cli::Explain) -> anyhow::Result<ExitCode> {
     output::print(&if asked.json { json::render(&answer) } else { text::render(&answer) })
 }
 
-fn read_input() -> anyhow::Result<String> {
+fn read(from: impl Read, name: &str) -> anyhow::Result<String> {
     let mut text = String::new();
-    let read = std::io::stdin().take(LONGEST).read_to_string(&mut text).context("standard input")?;
+    let read = from.take(LONGEST).read_to_string(&mut text).with_context(|| name.to_owned())?;
     ensure!(u64::try_from(read).is_ok_and(|read| read < LONGEST), "the statement is longer than 4 MiB");
     Ok(text)
 }

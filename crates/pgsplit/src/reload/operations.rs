@@ -55,10 +55,16 @@ impl Operations for Asked {
         now.config.rules.iter().map(line).collect()
     }
 
-    fn explain<'a>(&'a self, database: &'a str, sql: &'a str) -> Later<'a, Result<Vec<String>, Fault>> {
+    fn explain<'a>(
+        &'a self,
+        database: &'a str,
+        user: &'a str,
+        sql: &'a str,
+    ) -> Later<'a, Result<Vec<String>, Fault>> {
         Box::pin(async move {
             let config = &self.0.in_force.load_full().config;
-            let question = Question { database: database.to_owned(), ..Question::plain(sql) };
+            let (database, user) = (database.to_owned(), user.to_owned());
+            let question = Question { database, user, ..Question::plain(sql) };
             let (cluster, rules) = (self.0.proxy.cluster(), self.0.proxy.rules());
             let moment = self.0.proxy.moment();
             let text = explain::running(cluster, config, rules, moment, &question).await;
