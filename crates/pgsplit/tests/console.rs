@@ -20,6 +20,8 @@ mod reload;
 mod stage;
 #[path = "console/statements.rs"]
 mod statements;
+#[path = "console/tables.rs"]
+mod tables;
 #[path = "console/trial.rs"]
 mod trial;
 
@@ -30,9 +32,10 @@ use pgsplit_testkit::Cluster;
 /// A scene and its name.
 type Scene = (&'static str, fn(&Cluster));
 
-const SCENES: [Scene; 15] = [
+const SCENES: [Scene; 16] = [
     ("only listed users come in", login::only_listed_users_come_in),
     ("psql", commands::in_psql),
+    ("tables in psql", tables::in_psql),
     ("a driver", commands::in_a_driver),
     ("hostile bytes", hostile::bytes_harm_nobody),
     ("statements are counted", statements::are_counted),

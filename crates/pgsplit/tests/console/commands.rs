@@ -9,7 +9,7 @@ use pgsplit_testkit::{Account, Cluster, Proxy, wait};
 
 use crate::stage::{client, console, error, proxy, said};
 
-fn psql(cluster: &Cluster, proxy: &Proxy, arguments: &[&str]) -> String {
+pub(crate) fn psql(cluster: &Cluster, proxy: &Proxy, arguments: &[&str]) -> String {
     let mut command = Command::new(cluster.postgres().program("psql"));
     let (user, password) = (Account::PGSPLIT.user(), Account::PGSPLIT.password());
     let uri = format!("postgresql://{user}:{password}@127.0.0.1:{}/pgsplit", proxy.admin_port());
@@ -18,7 +18,7 @@ fn psql(cluster: &Cluster, proxy: &Proxy, arguments: &[&str]) -> String {
 }
 
 /// Without what is another in every run: ports, process ids, times, hashes.
-fn steady(text: &str, proxy: &Proxy, cluster: &Cluster) -> String {
+pub(crate) fn steady(text: &str, proxy: &Proxy, cluster: &Cluster) -> String {
     let mut text = text.replace(&proxy.config().display().to_string(), "FILE");
     let hash = console(proxy).rows("SHOW VERSION").unwrap()[0][3].clone().unwrap();
     text = text.replace(&hash, "HASH");
@@ -94,7 +94,7 @@ pub(crate) fn in_psql(cluster: &Cluster) {
 }
 
 /// Compares with the file of that name; `SNAPSHOTS=write` in the environment writes it instead.
-fn snapshot(name: &str, text: &str) {
+pub(crate) fn snapshot(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/console/{name}.txt"));
     if std::env::var("SNAPSHOTS").is_ok_and(|what| what == "write") {
         fs::write(&path, text).unwrap();
