@@ -52,6 +52,15 @@ pub(crate) fn goes_back(cluster: &Cluster) {
     assert!(refused.contains("statements and logins have failed since the reload"), "{refused}");
 }
 
+/// Longer than the file is left alone.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "nothing must happen meanwhile, so there is nothing to wait for"
+)]
+fn a_while() {
+    std::thread::sleep(Duration::from_millis(1500));
+}
+
 /// What else asks for a reload meanwhile is told so, in the log and by the counter; a file that is watched is read afterwards.
 pub(crate) fn keeps_others_waiting(cluster: &Cluster) {
     let proxy = proxy(cluster, "watch = true\n[pool]\nwait = '4s'\n");
@@ -74,13 +83,13 @@ pub(crate) fn keeps_others_waiting(cluster: &Cluster) {
     write("wait = '3s'");
     let (code, said) = pgsplit(&proxy, "reload", &["--confirm", "1h"]);
     assert_eq!(code, Some(0), "{said}");
-    std::thread::sleep(Duration::from_millis(1500));
+    a_while();
     assert_eq!(refusals(), (0, 0.0));
     proxy.signal(Signal::HUP);
     refused(1);
     write("wait = '20s'");
     refused(2);
-    std::thread::sleep(Duration::from_millis(1500));
+    a_while();
     assert_eq!(refusals(), (2, 2.0), "it is said once");
     assert_eq!(setting(&mut console, "pool.wait"), "3s");
     let (code, said) = pgsplit(&proxy, "reload", &["--confirmed"]);
