@@ -139,5 +139,5 @@ pub(crate) fn in_a_driver(cluster: &Cluster) {
     let mut raw = console(&proxy);
     let answer = raw.query("BEGIN; SHOW NONSENSE").unwrap();
     assert_eq!(error(&answer, b'C').as_deref(), Some("42601"));
-    assert_eq!(raw.rows("SHOW HELP").unwrap().len(), 20);
+    assert_eq!(raw.rows("SHOW HELP").unwrap().len(), 21);
 }
