@@ -50,6 +50,8 @@ pub(crate) struct Survey {
     pub(crate) idle: bool,
     /// Among its texts is one that may be answered without a server.
     pub(crate) local: bool,
+    /// It shows `pgsplit.token`.
+    pub(crate) token: bool,
     /// What it asks for.
     pub(crate) ask: Ask,
 }
@@ -63,6 +65,9 @@ impl Session {
         self.tally.begin();
         let catalog = self.facts_of_catalog().await;
         let mut survey = self.survey(bytes, &catalog)?;
+        if survey.token && !self.fetch_token(end).await? {
+            return Ok(());
+        }
         if end == BatchEnd::Sync && self.link.is_none() && self.needs_no_server(bytes, &survey, &catalog)? {
             self.tally.begin();
             self.without_server(bytes, &survey, &catalog)?;
@@ -175,6 +180,7 @@ impl Session {
             executes: false,
             idle: true,
             local: false,
+            token: false,
             ask: Ask::default(),
         };
         self.begin_unit(catalog);
@@ -234,6 +240,7 @@ impl Session {
                         let ask = self.asks_for(&facts, catalog, words);
                         bound.ask(ask, &self.settings);
                         self.runs(&facts);
+                        survey.token |= Self::is_token(&facts);
                         survey.reads.add(&self.shared.marks, database, &facts.read);
                         bound.add(&facts);
                         self.tally.executes(facts.clone());

@@ -91,6 +91,8 @@ struct Rest {
     tags: Vec<u8>,
     /// The word of the first hint.
     hint: Option<Box<str>>,
+    /// `pgsplit.token`, when it is about to be shown.
+    token: Option<String>,
 }
 
 impl Tally {
@@ -139,6 +141,16 @@ impl Tally {
     /// The word of the hint.
     pub(crate) fn hint(&self) -> Option<&str> {
         self.rest.as_ref()?.hint.as_deref()
+    }
+
+    /// `pgsplit.token` is about to be shown.
+    pub(crate) fn set_token(&mut self, token: String) {
+        self.rest.get_or_insert_default().token = Some(token);
+    }
+
+    /// What was set.
+    pub(crate) fn take_token(&mut self) -> Option<String> {
+        self.rest.as_mut()?.token.take()
     }
 
     /// What is executed behind the first.
