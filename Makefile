@@ -14,6 +14,7 @@ demo: setup ## a real local cluster with pgsplit in front; Ctrl-C removes it (AR
 	cargo run --release --locked -p pgsplit -- demo $(ARGS)
 
 test: setup ## all tests, against a real primary and replicas
+	@scripts/setup iptables ip:iproute2
 	@scripts/drivers-setup
 	@# At a terminal the tests must hear Ctrl-C; elsewhere the time limit must reach all of them.
 	@if [ -t 0 ]; then foreground=--foreground; fi; \
