@@ -213,8 +213,9 @@ impl Link {
         self.owed.push_back(Owed { what, to });
     }
 
-    /// Sends a simple query on the session's behalf.
+    /// Sends a simple query on the session's behalf. It destroys the unnamed statement (exec_simple_query in postgres.c).
     pub(crate) fn query(&mut self, text: &[u8], to: To) {
+        self.server.unnamed = None;
         build::query(&mut self.out, text);
         self.owe(What::Query { facts: None, next: 0 }, to);
     }
@@ -228,6 +229,7 @@ impl Link {
     /// Asks how many Syncs the server still answers. An empty query is answered in any state but the skipping of
     /// messages, which the Sync before it ends.
     pub(crate) fn probe(&mut self) {
+        self.server.unnamed = None;
         build::sync(&mut self.out);
         build::query(&mut self.out, b"");
         self.owe(What::Probe { syncs: 0, marked: false }, To::Session);

@@ -56,6 +56,15 @@ fn protocol() -> Vec<Case> {
             .ask("a", "SELECT 1")
             .raw("a", run("", &[]), 1)
             .raw("b", run("", &[]), 1),
+        Case::new("prepared: the unnamed statement behind settings that are sent ahead")
+            .raw("a", named("", "SELECT 'of a', current_setting('work_mem')"), 1)
+            .raw("a", run("", &[]), 1)
+            .raw("a", named("x", "SET work_mem = '7MB'"), 1)
+            .raw("a", run("x", &[]), 1)
+            .raw("a", run("", &[]), 1)
+            .raw("b", named("s", "SELECT current_setting('work_mem')"), 1)
+            .raw("b", run("s", &[]), 1)
+            .raw("a", run("", &[]), 1),
         Case::new("prepared: Close and use again")
             .raw("a", named("s", "SELECT 1"), 1)
             .raw("b", named("s", "SELECT 2"), 1)
