@@ -110,9 +110,7 @@ impl Session {
                 session.state.names.clone_from(names);
                 session.state.unnamed.clone_from(unnamed);
             }
-            if !session.open {
-                survey.mentions.iter().for_each(|facts| session.send_named(link, facts));
-            }
+            survey.mentions.iter().for_each(|facts| session.send_named(link, facts));
             session.send_batch(link, bytes, &survey, &catalog)
         })
         .await
@@ -164,6 +162,21 @@ impl Session {
             let known = progress.life() == link.life && progress.confirms(link.server.opened);
             node.takes_reads() && (wanted.is_nothing() || known && wanted.is_met_by(node))
         })
+    }
+
+    /// Whether what has come of a batch is certain to go to the primary.
+    pub(crate) fn is_no_read(&self) -> bool {
+        let catalog = self.catalog.load();
+        let writes = |facts: Arc<Facts>| facts.verdict != Verdict::Read;
+        let begun = self.inbox.get(..self.scanned).unwrap_or_default();
+        self.link.as_ref().is_some_and(|link| self.open && !link.replica)
+            || frames(begun).any(|frame| match frame.tag {
+                b'P' => Parse::read(frame.body)
+                    .is_ok_and(|parse| writes(self.shared.analyzer.read(parse.text, &catalog).0)),
+                b'B' => Bind::read(frame.body)
+                    .is_ok_and(|bind| self.facts_of(bind.statement, &catalog).is_some_and(writes)),
+                _ => false,
+            })
     }
 
     /// Looks through a batch: what it executes decides; if it executes nothing, what it prepares.
@@ -235,6 +248,7 @@ impl Session {
                             self.note_durability(bind.rest);
                             if let Some(known) = &known {
                                 self.note_durability(&known.statement.key.text);
+                                self.note_mentioned(&known.statement.key.text);
                             }
                         }
                         let ask = self.asks_for(&facts, catalog, words);

@@ -21,6 +21,7 @@ mod causality;
 mod changes;
 mod checkout;
 mod control;
+mod copying;
 mod end;
 mod examine;
 mod journal;

@@ -92,8 +92,13 @@ impl Session {
                 self.copy_in().await?;
                 continue;
             }
+            let before = self.scanned;
             match next_unit(&self.inbox, &mut self.scanned, Self::limits())? {
                 Some(unit) => self.unit(unit).await?,
+                None if before < EAGER && self.scanned >= EAGER && self.is_no_read() => {
+                    let length = std::mem::take(&mut self.scanned);
+                    self.unit(Unit::Batch(length, BatchEnd::More)).await?;
+                }
                 None => return Ok(()),
             }
         }
@@ -444,69 +449,16 @@ impl Session {
         }
         Ok(())
     }
-
-    /// Passes copy data on to the server, and whatever the server says meanwhile to the client.
-    async fn copy_in(&mut self) -> Result<(), End> {
-        while let Some(link) = self.link.as_mut().filter(|link| link.takes_copy()) {
-            if pass_copy_data(&mut self.inbox, link)? {
-                if let Some(why) = self.drain().await? {
-                    return Err(self.lost(&why));
-                }
-                continue;
-            }
-            match self.relay(true).await? {
-                Relayed::Broken(why) => return Err(self.lost(&why)),
-                Relayed::Answered | Relayed::Client => {}
-            }
-        }
-        // In the extended protocol the server answers when the client's Sync comes.
-        if !self.open
-            && self.link.as_ref().is_some_and(|link| !link.is_quiet())
-            && let Relayed::Broken(why) = self.relay(false).await?
-        {
-            return Err(self.lost(&why));
-        }
-        self.clean_up().await
-    }
 }
+
+/// So much of a batch is sent before its end is known, when it is known to be no read: an error should come soon.
+const EAGER: usize = 64 * 1024;
 
 /// How often the cluster may change while a unit looks for a connection.
 const MOST_AGAIN: u32 = 10;
 
 /// Answers of a batch that goes on that are noted without being asked for.
 pub(crate) const MAX_OWED: usize = 10_000;
-
-/// Moves copy data, and what ends it, to the server. False when there is nothing to move.
-fn pass_copy_data(inbox: &mut BytesMut, link: &mut Link) -> Result<bool, End> {
-    if link.copy_rest > 0 {
-        let n = link.copy_rest.min(inbox.len());
-        link.out.extend_from_slice(inbox.get(..n).unwrap_or_default());
-        inbox.advance(n);
-        link.copy_rest -= n;
-        return Ok(n > 0);
-    }
-    let Some(header) = pgsplit_wire::Header::read(inbox)? else { return Ok(false) };
-    let header = header.check_frontend(Session::limits())?;
-    if header.tag == b'd' {
-        link.copy_rest = header.total();
-        return Ok(true);
-    }
-    if inbox.len() < header.total() {
-        return Ok(false);
-    }
-    match header.tag {
-        b'X' => return Err(End::Client),
-        // A server that takes copy data ignores them.
-        b'S' | b'H' => {}
-        // CopyDone, CopyFail, or something that does not belong here: then the server says so.
-        _ => {
-            link.out.extend_from_slice(inbox.get(..header.total()).unwrap_or_default());
-            link.copy_in = false;
-        }
-    }
-    inbox.advance(header.total());
-    Ok(true)
-}
 
 fn timed_out(idle: bool, most: Duration) -> PgError {
     if idle {
