@@ -35,3 +35,4 @@ pub use problem::{Error, Position, Problem, Warning};
 pub use secret::Secret;
 pub use suggest::nearest;
 pub use units::parse_duration as duration;
+pub use validate::COMMANDS;

@@ -36,6 +36,52 @@ fn a_rule_that_nothing_reaches() {
     assert_eq!(said(&format!("{tag}{}", rule("b", "match.tags.x = '1'\nmatch.user = 'u'"))).len(), 1);
 }
 
+/// Whether nothing is left for a rule with one condition behind a rule with another one.
+fn hides(first: &str, second: &str) -> bool {
+    let rules = format!("{}{}", rule("a", first), rule("b", second));
+    said(&rules).iter().any(|line| line.contains("`b` is never reached"))
+}
+
+#[test]
+fn wildcards_and_schemas_hide_what_they_stand_for() {
+    for (first, second) in [
+        ("match.tables = 'B*'", "match.tables = ['Bid', 'Bonus']"),
+        ("match.tables = 'B*'", "match.tables = 'Bid*'"),
+        ("match.tables = 'orders'", "match.tables = 'shop.orders'"),
+        ("match.tables = 'shop.*'", "match.tables = 'shop.orders'"),
+        ("match.functions = 'f?'", "match.functions = 'f1'"),
+        ("match.commands = 'select'", "match.commands = 'SELECT'"),
+        ("match.commands = 'c*'", "match.commands = ['CREATE', 'copy']"),
+        ("match.user = 'app_*'", "match.user = 'app_web'"),
+        ("match.tags.x = 'a*'", "match.tags.x = ['ab', 'ac']"),
+    ] {
+        assert!(hides(first, second), "{first} {second}");
+    }
+    for (first, second) in [
+        ("match.tables = 's*'", "match.tables = 'shop.orders'"),
+        ("match.tables = 'shop.orders'", "match.tables = 'orders'"),
+        ("match.tables = 'Bid*'", "match.tables = 'B*'"),
+        ("match.tables = 'B??'", "match.tables = 'B*'"),
+        ("match.commands = 'C*'", "match.commands = ['CREATE', 'SELECT']"),
+        ("match.user = 'APP'", "match.user = 'app'"),
+        ("match.tags.x = 'a*'", "match.tags.y = 'ab'"),
+    ] {
+        assert!(!hides(first, second), "{first} {second}");
+    }
+}
+
+#[test]
+fn words_that_nothing_can_have() {
+    let off = "[routing]\nhints = false\n";
+    let expected = "<config>:5:14: rules[0].match.hint: the rule `a` never matches: routing.hints = false, and it asks \
+                    for one";
+    assert_eq!(said(&format!("{}{off}", rule("a", "match.hint = 'h'"))), [expected]);
+    assert!(said(&rule("a", "match.hint = 'h'")).is_empty());
+    let expected =
+        "<config>:5:16: rules[0].match.tags.x: the rule `a` never matches: no value of the tag is listed";
+    assert_eq!(said(&rule("a", "match.tags.x = []")), [expected]);
+}
+
 #[test]
 fn a_route_that_is_still_encoded() {
     let expected =
@@ -61,6 +107,28 @@ fn a_share_of_one_statement() {
 fn commands_and_fingerprints() {
     let expected = "<config>:5:18: rules[0].match.commands: `SELCT` is no command; did you mean `SELECT`?";
     assert_eq!(said(&rule("a", "match.commands = 'selct'")), [expected]);
+    let refused = |command: &str| said(&rule("a", &format!("match.commands = '{command}'"))).join("\n");
+    for (command, expected) in [
+        (
+            "create table",
+            "`CREATE TABLE` is no command: what follows `CREATE` is not looked at; write `CREATE`",
+        ),
+        ("SELECT 1", "`SELECT 1` is no command: what follows `SELECT` is not looked at; write `SELECT`"),
+        ("rollback  to", "`ROLLBACK  TO` is no command; did you mean `ROLLBACK TO`?"),
+        ("with", "`WITH` is no command of its own; it is `SELECT`, as all queries are"),
+        ("VALUES", "`VALUES` is no command of its own; it is `SELECT`, as all queries are"),
+        ("table", "`TABLE` is no command of its own; it is `SELECT`, as all queries are"),
+        ("start transaction", "`START TRANSACTION` is no command of its own; it is `BEGIN`"),
+        ("end", "`END` is no command of its own; it is `COMMIT`"),
+        ("abort", "`ABORT` is no command of its own; it is `ROLLBACK`"),
+        ("create t*", "`CREATE T*` matches no command"),
+        ("xyzzy", "`XYZZY` is no command"),
+    ] {
+        assert_eq!(refused(command), format!("<config>:5:18: rules[0].match.commands: {expected}"));
+    }
+    for command in ["ROLLBACK TO", "set session characteristics", "SET *", "*"] {
+        assert_eq!(refused(command), "", "{command}");
+    }
     let expected = "<config>:5:18: rules[0].match.commands: the rule `a` matches only writes, which never go to a replica";
     assert_eq!(said(&rule("a", "match.commands = ['INSERT', 'update']")), [expected]);
     assert!(said(&rule("a", "match.commands = ['SELECT', 'rollback to', 'C*']")).is_empty());

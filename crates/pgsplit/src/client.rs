@@ -1,5 +1,6 @@
 //! `pgsplit reload` and `pgsplit diff`: what the admin console of the running proxy does, from the command line.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Write;
 use std::fs;
@@ -153,6 +154,8 @@ struct Moved {
     from: String,
     to: String,
     statement: String,
+    /// Why it may go to a replica, if it would.
+    proof: Option<String>,
 }
 
 impl Moved {
@@ -166,6 +169,7 @@ impl Moved {
             from: side("old_target", "old_reason")?,
             to: side("new_target", "new_reason")?,
             statement: row.try_get("statement")?,
+            proof: row.try_get("proof")?,
         })
     }
 }
@@ -178,7 +182,7 @@ fn moved(lines: &[Moved]) -> String {
         _ => format!("{} statements would go elsewhere, {share:.1} % of all calls\n", lines.len()),
     };
     for line in lines {
-        let Moved { calls, share, from, to, statement } = line;
+        let Moved { calls, share, from, to, statement, .. } = line;
         let begin = format!("{calls:>10} calls {:>5.1} %  {from}", share * 100.0);
         let whole = format!("{begin} -> {to}");
         // Where both do not fit on a line, each has its own.
@@ -190,7 +194,33 @@ fn moved(lines: &[Moved]) -> String {
         };
         let _ = writeln!(text, "{way}\n    {}", shortened(statement, WIDTH - 4));
     }
-    text.push_str("none of them is a write that would go to a replica\n");
+    text.push_str(&proved(lines));
+    text
+}
+
+/// What is known of those that would go to a replica.
+fn proved(lines: &[Moved]) -> String {
+    let mut trusted = BTreeMap::<&str, usize>::new();
+    let mut writes = 0;
+    for proof in lines.iter().filter_map(|line| line.proof.as_deref()) {
+        match proof.split_once(':') {
+            Some((_, function)) => *trusted.entry(function).or_default() += 1,
+            None if proof == "read" => {}
+            None => writes += 1,
+        }
+    }
+    let mut text = String::new();
+    for (function, count) in &trusted {
+        let count = if *count == 1 { "1 counts".to_owned() } else { format!("{count} count") };
+        let _ = writeln!(text, "{count} as a read only because functions_read_only has:");
+        let _ = writeln!(text, "    {}", shortened(function, WIDTH - 4));
+    }
+    let _ = match (writes, trusted.is_empty()) {
+        (0, true) => writeln!(text, "none of them is a write that would go to a replica"),
+        (0, false) => writeln!(text, "none of the others is a write that would go to a replica"),
+        (1, _) => writeln!(text, "1 of them is not proved to be a read and would go to a replica"),
+        _ => writeln!(text, "{writes} of them are not proved to be reads and would go to a replica"),
+    };
     text
 }
 
@@ -245,6 +275,7 @@ goes back in 5m unless confirmed: pgsplit reload --confirmed
             from: "primary (function:project_score)".into(),
             to: "replica (read)".into(),
             statement: "select project_score ( $1 )".into(),
+            proof: Some("trusted:project_score".into()),
         };
         let long = Moved {
             calls: 5,
@@ -252,6 +283,7 @@ goes back in 5m unless confirmed: pgsplit reload --confirmed
             from: "primary (rule:a-rule-with-a-long-name)".into(),
             to: "replica (rule:another-rule-with-a-long-name)".into(),
             statement: "select 0".into(),
+            proof: Some("read".into()),
         };
         assert_eq!(
             moved(&[long]),
@@ -269,7 +301,9 @@ none of them is a write that would go to a replica
 1 statement would go elsewhere, 12.5 % of all calls
       1234 calls  12.5 %  primary (function:project_score) -> replica (read)
     select project_score ( $1 )
-none of them is a write that would go to a replica
+1 counts as a read only because functions_read_only has:
+    project_score
+none of the others is a write that would go to a replica
 "
         );
     }

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::control::{ControlPlane, Reporter, Users};
+use crate::explain::Moment;
 use crate::reload::{Counts, Minute};
 use crate::wiring::{self, Tls};
 use crate::workers::Workers;
@@ -169,11 +170,12 @@ impl Proxy {
         });
     }
 
-    /// Statements so far, and how many failed.
+    /// Statements so far and how many failed, and logins that failed among both.
     pub(crate) fn counts(&self) -> Counts {
         let metrics = &self.shared.metrics;
-        let calls = metrics.decisions.iter().flatten().map(|count| count.load(Ordering::Relaxed)).sum();
-        Counts { calls, failed: metrics.failed.load(Ordering::Relaxed) }
+        let calls: u64 = metrics.decisions.iter().flatten().map(|count| count.load(Ordering::Relaxed)).sum();
+        let logins = metrics.login_failures.load(Ordering::Relaxed);
+        Counts { calls: calls + logins, failed: metrics.failed.load(Ordering::Relaxed) + logins }
     }
 
     /// The counts of the last minute.
@@ -194,6 +196,11 @@ impl Proxy {
     /// The rules that are in force.
     pub(crate) fn rules(&self) -> Arc<pgsplit_route::Rules> {
         self.shared.settings.load().rules.clone()
+    }
+
+    /// What decisions depend on besides the configuration and the cluster.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment::of(&self.shared)
     }
 
     fn sources(&self) -> Sources {

@@ -75,6 +75,7 @@ pub(crate) fn session(config: &Config, rules: Arc<Rules>) -> SessionSettings {
         idle_client: timeouts.idle_client,
         idle_transaction: timeouts.idle_transaction,
         query: timeouts.query,
+        slow: config.log.slow,
         failover_wait: config.health.failover_wait,
         retry_buffer: routing.retry.buffer,
         retry_earning: pgsplit_route::retry::Budget::earning(routing.retry.budget),

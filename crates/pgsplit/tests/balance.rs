@@ -75,6 +75,13 @@ fn reads_leave_a_busy_primary_and_come_back() {
     for _ in 0..5 {
         assert_ne!(node(&mut client, "SELECT node_name()"), "primary", "all reads do");
     }
+    let mut console = RawClient::connect(("127.0.0.1", proxy.admin_port())).unwrap();
+    let own = Account::PGSPLIT;
+    console.login(own.user(), own.password(), "pgsplit", &[]).unwrap();
+    let explained = console.rows("EXPLAIN ROUTE DATABASE app SELECT node_name()").unwrap();
+    let explained: Vec<_> = explained.into_iter().flatten().flatten().collect();
+    let explained = explained.join("\n");
+    assert!(explained.contains("replica (") && explained.contains("The primary is busy"), "{explained}");
     until("they come back when there is nothing to do", &mut client, "SELECT node_name()", true);
     assert_eq!(proxy.metrics().unwrap().sum("pgsplit_reads_spilled", &[]), 0.0);
 }

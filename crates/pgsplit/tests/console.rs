@@ -30,7 +30,7 @@ use pgsplit_testkit::Cluster;
 /// A scene and its name.
 type Scene = (&'static str, fn(&Cluster));
 
-const SCENES: [Scene; 12] = [
+const SCENES: [Scene; 15] = [
     ("only listed users come in", login::only_listed_users_come_in),
     ("psql", commands::in_psql),
     ("a driver", commands::in_a_driver),
@@ -41,6 +41,9 @@ const SCENES: [Scene; 12] = [
     ("a file that is watched", reload::follows_the_file),
     ("diff", reload::diff_tells_what_moves),
     ("a reload on trial", trial::goes_back),
+    ("others wait for a trial", trial::keeps_others_waiting),
+    ("a trial ends when logins fail", trial::ends_when_logins_fail),
+    ("tests of a configuration", reload::tests_must_hold),
     ("reloads under load", load::disturbs_nobody),
     ("nodes come and go", nodes::come_and_go),
 ];

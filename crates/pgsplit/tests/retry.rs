@@ -195,7 +195,27 @@ fn a_refusal_is_remembered(proxy: &Proxy, cluster: &Cluster) {
     let before = decisions(proxy);
     client.rows("SELECT writes(4)").unwrap();
     assert_eq!(decisions(proxy) - before, 1.0);
+    // What explains and compares knows of it.
+    let explained = |console: &mut RawClient, sql: &str| {
+        let rows = console.rows(&format!("EXPLAIN ROUTE DATABASE app {sql}")).unwrap();
+        let lines: Vec<_> = rows.into_iter().flatten().flatten().collect();
+        lines.join(" ").split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let text = explained(&mut console, "SELECT writes(9)");
+    assert!(text.contains("reason refused") && text.contains("a replica has refused it lately"), "{text}");
+    let text = explained(&mut console, "SELECT node_name()");
+    assert!(text.contains("reason read"), "{text}");
+    let file = std::fs::read_to_string(proxy.config()).unwrap().replace('\'', "''");
+    let moved = console
+        .rows(&format!(
+            "DIFF '{file}\n[routing.retry]\n[[rules]]\nname = ''all''\n\
+        match.user = ''*''\ntarget = ''primary''\n'"
+        ))
+        .unwrap();
+    let moves = |name: &str| moved.iter().any(|row| row[8].as_ref().unwrap().contains(name));
+    assert!(moves("flaky") && !moves("writes"), "{moved:?}");
     console.query("RESET REFUSALS").unwrap();
+    assert!(explained(&mut console, "SELECT writes(9)").contains("reason read"));
     assert_eq!(console.rows("SHOW REFUSALS").unwrap().len(), 0);
     client.rows("SELECT writes(5)").unwrap();
     assert_eq!(repeats(proxy, "refused"), 2.0, "replicas are tried again");

@@ -123,9 +123,11 @@ fn a_life() {
     let cluster = Cluster::builder().name("run").replicas(1).start().unwrap();
     serves_and_counts(&cluster);
     reloads(&cluster);
+    logs_what_is_slow(&cluster);
     drains(&cluster);
     stops_at_once(&cluster);
     refuses_a_taken_port(&cluster);
+    refuses_tests_that_fail(&cluster);
     explains(&cluster);
 }
 
@@ -170,6 +172,50 @@ fn reloads(cluster: &Cluster) {
     assert_eq!(proxy.program.end().code(), Some(0));
 }
 
+fn logs_what_is_slow(cluster: &Cluster) {
+    let mut proxy = Proxy::start(cluster);
+    let slow = |setting: &str| {
+        let rule = "[[rules]]\nname = 'app'\nmatch.user = 'app'\ntarget = 'replica'\n";
+        format!("log.slow = '{setting}'\n{rule}")
+    };
+    let configure = |proxy: &mut Proxy<'_>, setting: &str| {
+        fs::write(proxy.path(), configuration(cluster, &slow(setting))).unwrap();
+        proxy.program.signal(Signal::HUP);
+        proxy.program.line_with("reloaded");
+    };
+    configure(&mut proxy, "0");
+    proxy.answer("SELECT pg_sleep(0.4), 'off'");
+    configure(&mut proxy, "300ms");
+    proxy.answer("SELECT 'quick'");
+    proxy.answer("SELECT 'secret', pg_sleep(0.4) /*route='%2Fapi%2Fslow'*/");
+    let line: Value = serde_json::from_str(&proxy.program.line_with("slow statement")).unwrap();
+    assert!(!line.to_string().contains("secret"), "{line}");
+    assert!(line["duration_ms"].as_f64().is_some_and(|time| (400.0..5_000.0).contains(&time)), "{line}");
+    assert!(line["wait_ms"].as_f64().is_some_and(|time| time < 300.0), "{line}");
+    let expected = serde_json::json!({
+        "level": "WARN",
+        "target": "pgsplit::slow",
+        "node": cluster.replica(0).address(),
+        "side": "replica",
+        "reason": "rule:app",
+        "rule": "app",
+        "user": "app",
+        "database": "app",
+        "tags": "route='%2Fapi%2Fslow'",
+        "failed": false,
+    });
+    for (key, value) in expected.as_object().unwrap() {
+        assert_eq!(&line[key], value, "{key} in {line}");
+    }
+    let statement = line["statement"].as_str().unwrap();
+    assert!(statement.contains("pg_sleep"), "off with \"0\", and what is quick is not logged: {line}");
+    assert_eq!(line["fingerprint"].as_str().map(str::len), Some(16), "{line}");
+    proxy.program.signal(Signal::TERM);
+    assert_eq!(proxy.program.end().code(), Some(0));
+    let logged = proxy.program.rest().into_iter().filter(|line| line.contains("slow statement")).count();
+    assert_eq!(logged, 0, "one line");
+}
+
 fn drains(cluster: &Cluster) {
     let mut proxy = Proxy::start(cluster);
     let running = proxy.begin(2);
@@ -208,6 +254,20 @@ fn refuses_a_taken_port(cluster: &Cluster) {
     assert_eq!(output.status.code(), Some(1));
     let (_, said) = text(&output);
     assert!(said.contains(&format!("listen: `{address}` cannot be used; choose another address")), "{said}");
+}
+
+fn refuses_tests_that_fail(cluster: &Cluster) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pgsplit.toml");
+    let test = "[[tests]]\nsql = 'DELETE FROM kept'\nexpect = { target = 'replica' }\n";
+    fs::write(&path, configuration(cluster, test)).unwrap();
+    let output = run(&path).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let (_, said) = text(&output);
+    assert!(
+        said.contains("tests[0].expect.target: expected replica; it goes to the primary (write)"),
+        "{said}"
+    );
 }
 
 fn explains(cluster: &Cluster) {

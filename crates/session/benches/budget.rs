@@ -225,6 +225,7 @@ fn shared(ports: [u16; 2]) -> Result<Arc<Shared>, Box<dyn Error>> {
         idle_client: None,
         idle_transaction: None,
         query: None,
+        slow: None,
         failover_wait: LONG,
         retry_buffer: 16 * 1024,
         retry_earning: 0,

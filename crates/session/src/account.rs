@@ -1,7 +1,7 @@
 //! What is counted of a unit: for the rules that it met, and on the thread's sheet of statements.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pgsplit_route::rules::{Ended, Found, Rule};
 use pgsplit_route::{Aim, Among, Decision, Excluded, Reason, Target, Wanted, pick};
@@ -10,12 +10,14 @@ use pgsplit_sql::tags::Tags;
 use crate::ask::{Ask, address};
 use crate::metrics::Metrics;
 use crate::session::Session;
+use crate::slow::Course;
 use crate::statistics::{Caller, Ran};
 use crate::turn::Attempt;
 
 impl Session {
-    /// Notes what the unit came to on the thread's sheet.
-    pub(crate) fn note(&mut self, decision: &Decision, began: Instant, took: Duration, pinned: bool) {
+    /// Notes what the unit came to on the thread's sheet, and in the log if it was slow.
+    pub(crate) fn note(&mut self, decision: &Decision, course: &Course) {
+        self.note_slow(decision, course);
         let replica = matches!(decision.target, Target::Replica(_));
         let (failed, rows) = (std::mem::take(&mut self.tally.failed), std::mem::take(&mut self.tally.rows));
         if failed {
@@ -28,11 +30,11 @@ impl Session {
             database: &self.database,
             decision,
             replica,
-            began,
-            took,
+            began: course.began,
+            took: course.took,
             failed,
             rows,
-            pinned,
+            pinned: course.pinned,
             tags: self.tally.tags(),
             caller: &|| self.caller(),
         };

@@ -167,6 +167,7 @@ impl Session {
     /// Waits, unless a cancel request arrives or the client goes away.
     pub(crate) async fn unless_cancelled<T>(&mut self, work: impl Future<Output = T>) -> Result<T, NoLink> {
         self.handle.set_waiting();
+        let since = Instant::now();
         let mut work = pin!(work);
         let done = poll_fn(|cx| {
             if let Poll::Ready(value) = work.as_mut().poll(cx) {
@@ -178,6 +179,7 @@ impl Session {
             self.poll_gone(cx)
         })
         .await;
+        self.tally.waits(since.elapsed());
         self.handle.set_running(None);
         done?.ok_or_else(|| {
             PgError::error(sqlstate::QUERY_CANCELED, "canceling statement due to user request").into()
@@ -261,7 +263,9 @@ impl Session {
 
     /// Waits for the answers to what was sent on the session's behalf; a failure closes the connection.
     async fn settle(&mut self) -> Result<(), NoLink> {
+        let since = Instant::now();
         let relayed = self.relay(false).await?;
+        self.tally.waits(since.elapsed());
         let fault = self.link.as_mut().and_then(|link| link.fault.take());
         match (relayed, fault) {
             (Relayed::Answered, None) => Ok(()),

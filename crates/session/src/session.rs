@@ -1,6 +1,7 @@
 //! One client that has logged in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use pgsplit_net::Stream;
@@ -93,6 +94,8 @@ struct Rest {
     hint: Option<Box<str>>,
     /// `pgsplit.token`, when it is about to be shown.
     token: Option<String>,
+    /// How long it has waited for a server connection.
+    waited: Duration,
 }
 
 impl Tally {
@@ -104,6 +107,7 @@ impl Tally {
             rest.more.clear();
             rest.tags.clear();
             rest.hint = None;
+            rest.waited = Duration::ZERO;
         }
     }
 
@@ -151,6 +155,16 @@ impl Tally {
     /// What was set.
     pub(crate) fn take_token(&mut self) -> Option<String> {
         self.rest.as_mut()?.token.take()
+    }
+
+    /// Notes that it had to wait for a server connection.
+    pub(crate) fn waits(&mut self, time: Duration) {
+        self.rest.get_or_insert_default().waited += time;
+    }
+
+    /// How long it has waited for a server connection.
+    pub(crate) fn waited(&self) -> Duration {
+        self.rest.as_ref().map_or(Duration::ZERO, |rest| rest.waited)
     }
 
     /// What is executed behind the first.

@@ -62,6 +62,8 @@ pub struct SessionSettings {
     pub idle_transaction: Option<Duration>,
     /// A statement that runs for so long is cancelled.
     pub query: Option<Duration>,
+    /// What takes longer is logged.
+    pub slow: Option<Duration>,
     /// How long a statement waits for a primary to appear.
     pub failover_wait: Duration,
     /// Other processes serve the same clients.

@@ -1,6 +1,6 @@
 //! What is told of decisions in the session itself: `pgsplit.trace` and `SHOW pgsplit.last`.
 
-use pgsplit_route::{Decision, NodeId, RuleId, Target};
+use pgsplit_route::{Decision, NodeId, RuleId, Target, View};
 use pgsplit_wire::{PgError, Severity};
 
 use crate::session::Session;
@@ -35,15 +35,20 @@ impl Session {
         let Some(last) = &self.last else { return String::new() };
         let view = self.shared.view.load();
         let node = view.node(last.node).map_or("unknown", |node| &*node.name);
-        let side = match last.decision.target {
-            Target::Replica(_) => "replica",
-            Target::Held if view.primary != Some(last.node) => "replica",
-            _ => "primary",
-        };
+        let side = Self::side(&view, last.decision.target, last.node);
         let rules = &self.settings.rules;
         let rule = last.rule.filter(|_| rules.generation() == last.generation).and_then(|id| rules.get(id));
         let rule = rule.map(|rule| format!(" rule={}", rule.name)).unwrap_or_default();
         format!("node={node} target={side} reason={}{rule}", last.decision.reason)
+    }
+
+    /// What the node was that a unit of this target ran on.
+    pub(crate) fn side(view: &View, target: Target, node: NodeId) -> &'static str {
+        match target {
+            Target::Replica(_) => "replica",
+            Target::Held if view.primary != Some(node) => "replica",
+            _ => "primary",
+        }
     }
 
     /// Says what `pgsplit.trace` asks for, before the end of the answer.

@@ -25,6 +25,7 @@ use crate::registry::ClientState;
 use crate::relay::{Break, Relayed};
 use crate::retry::{Failure, lost_error};
 use crate::session::{Session, next_turn};
+use crate::slow::Course;
 use crate::spare;
 use crate::unit::{BatchEnd, Unit, next_unit};
 
@@ -268,13 +269,18 @@ impl Session {
                 Err(NoLink::Failed(frame)) => {
                     self.tally.failed = true;
                     let took = began.elapsed();
+                    if first {
+                        self.count_rules(attempt, &decision);
+                    }
                     self.count_end(attempt.ask, Ended { target, began, took, failed: true });
-                    self.note(&decision, began, took, false);
+                    let rule = attempt.ask.found.rule;
+                    self.note(&decision, &Course { began, took, node: None, rule, pinned: false });
                     return self.fail(&frame, attempt.end);
                 }
                 Err(NoLink::End(end)) => return Err(end),
             }
             let life = self.link.as_ref().map(|link| link.server.life());
+            let node = self.link.as_ref().map(|link| link.server.node);
             if failed.is_some() && failed == life {
                 // Never twice on a node.
                 self.release();
@@ -310,7 +316,9 @@ impl Session {
                     let pinned = self.state.pin;
                     let ended = self.after(attempt.end).await;
                     self.count_end(attempt.ask, Ended { target, began, took, failed: self.failed });
-                    self.note(&decision, began, took, self.state.pin.is_some() && self.state.pin != pinned);
+                    let pinned = self.state.pin.is_some() && self.state.pin != pinned;
+                    let rule = attempt.ask.found.rule;
+                    self.note(&decision, &Course { began, took, node, rule, pinned });
                     return ended;
                 }
                 Some(Failure { cause, words: said }) => {

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use fault::Fault;
-pub use operations::{Change, Loaded, Moved, Operations, RuleLine, Setting};
+pub use operations::{Change, Loaded, Moved, Operations, Proof, RuleLine, Setting};
 pub(crate) use rules::wall;
 
 use crate::http::Sources;

@@ -76,6 +76,30 @@ pub struct Moved {
     pub to: (String, String),
     /// Its text, literals hidden.
     pub statement: String,
+    /// Why it may go to a replica, if it would.
+    pub proof: Option<Proof>,
+}
+
+/// Why a statement may go to a replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// It is proved to be a read.
+    Read,
+    /// It counts as a read because `routing.functions_read_only` has this function.
+    Trusted(String),
+    /// It is no read. There is no such statement.
+    None,
+}
+
+impl Proof {
+    /// As the console says it.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::Read => "read".to_owned(),
+            Self::Trusted(function) => format!("trusted:{function}"),
+            Self::None => "none".to_owned(),
+        }
+    }
 }
 
 /// What the console needs of the binary.

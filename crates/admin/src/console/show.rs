@@ -98,6 +98,7 @@ pub(super) const MOVED: &[Column] = &[
     ("database", Kind::Text),
     ("fingerprint", Kind::Text),
     ("statement", Kind::Text),
+    ("proof", Kind::Text),
 ];
 
 pub(super) fn columns(show: Show) -> &'static [Column] {
@@ -150,6 +151,7 @@ pub(super) async fn table(console: &Console, command: &Command) -> Result<Table,
                     one.database.into(),
                     format!("{:016x}", one.fingerprint).into(),
                     one.statement.into(),
+                    one.proof.map(|proof| proof.words()).into(),
                 ]
             };
             (MOVED, moved.map(row).collect())

@@ -154,6 +154,7 @@ pub(crate) fn sources(view: View) -> Sources {
         idle_client: None,
         idle_transaction: None,
         query: None,
+        slow: None,
         failover_wait: MINUTE,
         has_peers: false,
         consistency_wait: Duration::ZERO,

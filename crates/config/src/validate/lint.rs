@@ -3,23 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use super::Report;
+use super::pattern::matches;
+use super::{Report, commands};
 use crate::config::Rule;
 use crate::model::{Match, RuleMode, Sticky, Target};
-use crate::suggest::nearest;
 
 /// More are not looked at, and not needed by anybody who must understand them.
 const MOST_RULES: usize = 256;
 
-/// The words that `match.commands` knows, as `pgsplit_sql` names commands.
-const COMMANDS: &str = "ABORT ALTER ANALYZE BEGIN CALL CHECKPOINT CLOSE CLUSTER COMMENT COMMIT COPY CREATE DEALLOCATE \
-    DECLARE DELETE DISCARD DO DROP EMPTY EXECUTE EXPLAIN FETCH GRANT IMPORT INSERT LISTEN LOAD LOCK MERGE MOVE NOTIFY \
-    PREPARE REASSIGN REFRESH REINDEX RELEASE RESET REVOKE ROLLBACK SAVEPOINT SECURITY SELECT SET SHOW TRUNCATE UNLISTEN \
-    UPDATE VACUUM";
 /// Those that write whatever else is in them.
 const WRITES: [&str; 8] = ["INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE", "CREATE", "ALTER", "DROP"];
 
-pub(super) fn check(rules: &[Rule], report: &mut Report<'_>) {
+pub(super) fn check(rules: &[Rule], hints: bool, report: &mut Report<'_>) {
     report.require(rules.len() <= MOST_RULES, "rules", "there can be at most 256 rules");
     for (i, rule) in rules.iter().enumerate() {
         let key = format!("rules[{i}]");
@@ -30,6 +25,7 @@ pub(super) fn check(rules: &[Rule], report: &mut Report<'_>) {
             let message = format!("`{fingerprint}` is no fingerprint: up to 16 hexadecimal digits");
             report.require(hexadecimal, &format!("{key}.match.fingerprint"), &message);
         }
+        check_words(rule, hints, &format!("{key}.match"), report);
         check_percent(rule, &format!("{key}.percent"), report);
         let earlier = rules.iter().take(i).find(|earlier| covers(earlier, rule));
         if let Some(earlier) = earlier {
@@ -72,22 +68,27 @@ fn decoded(text: &str) -> String {
 fn check_commands(rule: &Rule, key: &str, report: &mut Report<'_>) {
     let commands: Vec<String> = rule.matching.commands.iter().map(|c| c.to_ascii_uppercase()).collect();
     for command in &commands {
-        let first = command.split_whitespace().next().unwrap_or_default();
-        let known = || COMMANDS.split_whitespace();
-        if !command.contains(['*', '?']) && !known().any(|known| known == first) {
-            report.error(
-                key,
-                match nearest(command, known()) {
-                    Some(near) => format!("`{command}` is no command; did you mean `{near}`?"),
-                    None => format!("`{command}` is no command"),
-                },
-            );
+        if let Err(message) = commands::known(command) {
+            report.error(key, message);
         }
     }
     let for_replicas = matches!(rule.target, Some(Target::Replica | Target::Nodes(_)));
     if for_replicas && !commands.is_empty() && commands.iter().all(|c| WRITES.contains(&c.as_str())) {
         let message = format!("the rule `{}` matches only writes, which never go to a replica", rule.name);
         report.warn(key, message);
+    }
+}
+
+/// Tags and hints that nothing can have.
+fn check_words(rule: &Rule, hints: bool, key: &str, report: &mut Report<'_>) {
+    if !hints && !rule.matching.hint.is_empty() {
+        let message =
+            format!("the rule `{}` never matches: routing.hints = false, and it asks for one", rule.name);
+        report.warn(&format!("{key}.hint"), message);
+    }
+    for (name, _) in rule.matching.tags.iter().filter(|(_, values)| values.is_empty()) {
+        let message = format!("the rule `{}` never matches: no value of the tag is listed", rule.name);
+        report.warn(&format!("{key}.tags.{name}"), message);
     }
 }
 
@@ -113,31 +114,60 @@ fn covers(earlier: &Rule, later: &Rule) -> bool {
 
 /// Whether every condition of one follows from those of the other.
 fn implied(general: &Match, special: &Match) -> bool {
-    let lists = [
-        (&general.functions, &special.functions),
-        (&general.commands, &special.commands),
-        (&general.only_tables, &special.only_tables),
+    let plain = [
         (&general.route, &special.route),
-        (&general.hint, &special.hint),
-        (&general.user, &special.user),
-        (&general.database, &special.database),
-        (&general.application_name, &special.application_name),
         (&general.client, &special.client),
         (&general.fingerprint, &special.fingerprint),
         (&general.same_as, &special.same_as),
     ];
+    let patterns = [
+        (&general.hint, &special.hint),
+        (&general.user, &special.user),
+        (&general.database, &special.database),
+        (&general.application_name, &special.application_name),
+    ];
+    let names = [(&general.functions, &special.functions), (&general.only_tables, &special.only_tables)];
+    let same = |pattern: &str, value: &str| pattern == value || pattern == "*";
     // Whoever touches nothing but some tables touches one of them.
-    let tables = follows(&general.tables, &special.tables) || follows(&general.tables, &special.only_tables);
+    let tables = follows(&general.tables, &special.tables, covers_name)
+        || follows(&general.tables, &special.only_tables, covers_name);
+    let all = |lists: &[(&Vec<String>, &Vec<String>)], covers: fn(&str, &str) -> bool| {
+        lists.iter().all(|(general, special)| follows(general, special, covers))
+    };
     tables
-        && lists.into_iter().all(|(general, special)| follows(general, special))
+        && all(&plain, same)
+        && all(&patterns, matches)
+        && all(&names, covers_name)
+        && follows(&general.commands, &special.commands, covers_command)
         && tags_follow(&general.tags, &special.tags)
 }
 
-fn follows(general: &[String], special: &[String]) -> bool {
-    let within = |value: &String| general.iter().any(|pattern| pattern == value || pattern == "*");
+/// Whether a condition follows from another one; `covers` tells it of two members.
+fn follows(general: &[String], special: &[String], covers: fn(&str, &str) -> bool) -> bool {
+    let within = |value: &String| general.iter().any(|pattern| covers(pattern, value));
     general.is_empty() || !special.is_empty() && special.iter().all(within)
 }
 
+/// Of tables and functions: without a schema one stands for that name in any.
+fn covers_name(general: &str, special: &str) -> bool {
+    match (general.split_once('.'), special.split_once('.')) {
+        (None, None) => matches(general, special),
+        (None, Some((_, name))) => matches(general, name),
+        (Some((schema, name)), Some((in_schema, of_name))) => {
+            matches(schema, in_schema) && matches(name, of_name)
+        }
+        (Some(_), None) => false,
+    }
+}
+
+/// Commands are compared in upper case.
+fn covers_command(general: &str, special: &str) -> bool {
+    matches(&general.to_ascii_uppercase(), &special.to_ascii_uppercase())
+}
+
 fn tags_follow(general: &BTreeMap<String, Vec<String>>, special: &BTreeMap<String, Vec<String>>) -> bool {
-    general.iter().all(|(name, values)| special.get(name).is_some_and(|other| follows(values, other)))
+    let follow = |values: &Vec<String>, other: &Vec<String>| {
+        !other.is_empty() && other.iter().all(|value| values.iter().any(|pattern| matches(pattern, value)))
+    };
+    general.iter().all(|(name, values)| special.get(name).is_some_and(|other| follow(values, other)))
 }

@@ -3,12 +3,16 @@
 //! Each file here checks a few tables. Checks report through [`Report`] by key and go on, so that one run
 //! shows all that is wrong.
 
+mod commands;
 mod lint;
 mod login;
 mod network;
 mod nodes;
+mod pattern;
 mod quantities;
 mod rules;
+
+pub use commands::COMMANDS;
 
 use std::path::{Path, PathBuf};
 
@@ -60,7 +64,7 @@ pub(crate) fn validate(
     quantities::check(&file, &mut report);
     let nodes = nodes::check(file.nodes, &mut report);
     let rules = rules::check(file.rules, &nodes, &mut report);
-    lint::check(&rules, &mut report);
+    lint::check(&rules, file.routing.hints, &mut report);
     rules::check_tests(&file.tests, &rules, &nodes, &mut report);
     let config = Config {
         auth: login::auth(file.auth, &mut report),

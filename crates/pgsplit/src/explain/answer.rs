@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pgsplit_route::{Aim, Level, Node, Reason, Target};
-use pgsplit_sql::{Command, Facts};
+use pgsplit_sql::{Command, Facts, NotRead};
 
 use super::consider::{Considered, Ground, RuleTold};
 use super::question::Question;
@@ -45,6 +45,9 @@ impl Answer {
                 "routing.reads keeps reads on the primary, but for those that a rule or a hint sends away."
                     .to_owned(),
             );
+        }
+        if considered.decision.reason == Reason::Read && ground.spilled {
+            notes.push("The primary is busy: reads go to the replicas meanwhile (routing.reads).".to_owned());
         }
         if let Some(word) = considered.hint.as_deref().filter(|_| considered.aim.is_none()) {
             notes.push(format!("The hint `{word}` is no node and no word of a rule: it means nothing."));
@@ -114,21 +117,37 @@ pub(super) struct Assumption {
 
 /// What a reason means, for somebody who reads it for the first time.
 pub(super) fn meaning(reason: &Reason) -> &'static str {
-    match reason.label() {
-        "write" => "It writes, or may write.",
-        "ddl" => "It changes the catalog.",
-        "locking" => "It locks rows or tables.",
-        "function" => "This function, operator or type is not known to be harmless on a replica.",
-        "relation" => "This relation is not known, or a replica cannot read it or would answer differently.",
-        "session" => "It sets or uses the state of a session, or controls a transaction.",
-        "mixed" => "Some of its statements are proved reads and some are not; they stay together.",
-        "unparsed" => "It could not be parsed; PostgreSQL itself shall say what is wrong.",
-        "hint" => "A comment asks for it.",
-        "rule" => "A rule of the configuration matches, and nothing forbids what it says.",
-        "consistency" => "It is a proved read, but no replica has seen yet what it must see.",
-        "no-replica" => "It is a proved read, but no replica can take it now.",
-        "read" => "It is a proved read.",
-        _ => "",
+    match reason {
+        Reason::Pinned(_) => "The session is tied to its connection, and everything it sends goes there.",
+        Reason::Transaction => "A transaction is open, and everything in it goes where it began.",
+        Reason::Hint => "A comment asks for it.",
+        Reason::Rule(_) => "A rule of the configuration matches, and nothing forbids what it says.",
+        Reason::NotRead(NotRead::Write) => "It writes, or may write.",
+        Reason::NotRead(NotRead::Ddl) => "It changes the catalog.",
+        Reason::NotRead(NotRead::Locking) => "It locks rows or tables.",
+        Reason::NotRead(NotRead::Function(_)) => {
+            "This function, operator or type is not known to be harmless on a replica."
+        }
+        Reason::NotRead(NotRead::Relation(_)) => {
+            "This relation is not known, or a replica cannot read it or would answer differently."
+        }
+        Reason::NotRead(NotRead::Session) => {
+            "It sets or uses the state of a session, or controls a transaction."
+        }
+        Reason::NotRead(NotRead::Mixed) => {
+            "Some of its statements are proved reads and some are not; they stay together."
+        }
+        Reason::NotRead(NotRead::Unparsed) => {
+            "It could not be parsed; PostgreSQL itself shall say what is wrong."
+        }
+        Reason::Serializable => "The session's transactions are SERIALIZABLE, which no replica offers.",
+        Reason::Refused => {
+            "It was proved to be a read, but a replica has refused it lately (SHOW REFUSALS): it writes after all."
+        }
+        Reason::Consistency => "It is a proved read, but no replica has seen yet what it must see.",
+        Reason::NoReplica => "It is a proved read, but no replica can take it now.",
+        Reason::ReadOnlyTransaction => "A transaction that was declared READ ONLY goes to a replica.",
+        Reason::Read => "It is a proved read.",
     }
 }
 
@@ -161,20 +180,6 @@ pub(super) fn commands(facts: &Facts) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_reason_that_explain_gives_has_a_meaning() {
-        use pgsplit_sql::NotRead::{Ddl, Function, Locking, Mixed, Relation, Session, Unparsed, Write};
-        let name: Arc<str> = "x".into();
-        let not_read =
-            [Write, Ddl, Locking, Function(name.clone()), Relation(name), Session, Mixed, Unparsed];
-        let others =
-            [Reason::Hint, Reason::Rule("r".into()), Reason::Consistency, Reason::NoReplica, Reason::Read];
-        let reasons = not_read.map(Reason::NotRead).into_iter().chain(others);
-        for reason in reasons {
-            assert!(!meaning(&reason).is_empty(), "{reason}");
-        }
-    }
 
     #[test]
     fn commands_in_words() {

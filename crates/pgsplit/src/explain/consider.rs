@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pgsplit_config::{Config, Reads, RoutingMode};
 use pgsplit_route::rules::{Rule, SearchPath, Speaker, TellOf, Words};
 use pgsplit_route::{Aim, Asked, Decision, Excluded, Level, Rules, SessionView, View, Wanted, decide};
+use pgsplit_session::{Refusal, Shared};
 use pgsplit_sql::tags::Tags;
 use pgsplit_sql::{Analyzer, Catalog, Facts, scan};
 
@@ -14,6 +15,33 @@ use super::question::Question;
 /// One text is analysed a few times.
 const CACHE: usize = 64 << 10;
 
+/// What holds at the moment in a running proxy, whatever is configured.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Moment {
+    /// Reads leave the primary because it is busy.
+    pub(crate) spilled: bool,
+    /// What replicas have refused.
+    pub(crate) refusals: Arc<[Arc<Refusal>]>,
+}
+
+impl Moment {
+    /// Of a running proxy.
+    pub(crate) fn of(shared: &Shared) -> Self {
+        Self { spilled: shared.is_spilled(), refusals: shared.refusals.all().into() }
+    }
+
+    /// Whether a replica has refused this statement lately; to anyone, where nobody is named.
+    fn refused(&self, facts: &Facts, speaker: &Speaker<'_>) -> bool {
+        let same = |refusal: &Arc<Refusal>| {
+            let who = &refusal.who;
+            *who.database == *speaker.database.as_bytes()
+                && (speaker.user.is_empty() || *who.user == *speaker.user.as_bytes())
+                && refusal.facts.statement() == facts.statement()
+        };
+        self.refusals.iter().any(same)
+    }
+}
+
 /// What decisions depend on besides the statement.
 #[derive(Debug, Clone)]
 pub(crate) struct Ground {
@@ -21,10 +49,13 @@ pub(crate) struct Ground {
     pub(crate) view: Arc<View>,
     pub(crate) hints: bool,
     pub(crate) reads_on_primary: bool,
+    /// `routing.reads = "spill"`, and the primary is busy.
+    pub(crate) spilled: bool,
     pub(crate) shadow: bool,
     level: Level,
     /// Other processes serve the same clients: what they write is only seen by a strict read.
     has_peers: bool,
+    moment: Moment,
 }
 
 impl Ground {
@@ -36,9 +67,23 @@ impl Ground {
             view,
             hints: routing.is_none_or(|routing| routing.hints),
             reads_on_primary: routing.is_some_and(|routing| routing.reads != Reads::Replica),
+            spilled: false,
             shadow: routing.is_some_and(|routing| routing.mode == RoutingMode::Shadow),
             level: config.map_or(Level::Causal, |config| config.consistency.level.into()),
             has_peers: config.is_some_and(|config| !config.peers.is_empty()),
+            moment: Moment::default(),
+        }
+    }
+
+    /// As configured, at this moment.
+    pub(crate) fn now(config: &Config, rules: Arc<Rules>, view: Arc<View>, moment: Moment) -> Self {
+        let as_configured = Self::new(Some(config), rules, view);
+        let spilled = config.routing.reads == Reads::Spill && moment.spilled;
+        Self {
+            reads_on_primary: as_configured.reads_on_primary && !spilled,
+            spilled,
+            moment,
+            ..as_configured
         }
     }
 
@@ -72,7 +117,9 @@ impl Ground {
         let found = rules.find(facts, catalog, of_session, of_words, || path.clone());
         let rule = found.rule.and_then(|id| rules.get(id));
         let hint = self.aim(words.hint);
-        let asked = Asked { hint, rule, reads_on_primary: self.reads_on_primary, ..Asked::default() };
+        let refused = self.moment.refused(facts, speaker);
+        let asked =
+            Asked { hint, rule, reads_on_primary: self.reads_on_primary, refused, ..Asked::default() };
         let (session, wanted) = (SessionView::default(), Wanted::NOTHING);
         (decide(&facts.verdict, session, asked, &self.view, &wanted, Excluded::NONE, 0), rule)
     }

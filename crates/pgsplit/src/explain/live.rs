@@ -11,7 +11,7 @@ use pgsplit_sql::Catalog;
 use tokio::time::Instant;
 
 use super::answer::{Answer, Background};
-use super::consider::{Ground, consider};
+use super::consider::{Ground, Moment, consider};
 use super::question::Question;
 use crate::run::runtime;
 use crate::wiring::{self, Tls};
@@ -26,15 +26,17 @@ pub(super) fn explain(config: &Config, question: &Question) -> anyhow::Result<An
     })
 }
 
-/// As a control plane sees it that runs already, with the rules that are in force.
+/// As a control plane sees it that runs already, with the rules that are in force and what holds at
+/// the moment.
 pub(super) async fn running(
     cluster: &Cluster,
     config: &Config,
     rules: Arc<Rules>,
+    moment: Moment,
     question: &Question,
 ) -> anyhow::Result<Answer> {
     let (view, catalog) = ask(cluster, config, &question.database).await?;
-    Ok(answer(question, &Ground::new(Some(config), rules, view), &catalog))
+    Ok(answer(question, &Ground::now(config, rules, view, moment), &catalog))
 }
 
 fn answer(question: &Question, ground: &Ground, catalog: &Arc<Catalog>) -> Answer {

@@ -22,7 +22,7 @@ use pgsplit_cluster::Cluster;
 use pgsplit_config::Config;
 use pgsplit_route::Rules;
 
-pub(crate) use self::consider::{Considered, Ground};
+pub(crate) use self::consider::{Considered, Ground, Moment};
 pub(crate) use self::live::look;
 pub(crate) use self::offline::as_if_known;
 pub(crate) use self::question::Question;
@@ -58,9 +58,10 @@ pub(crate) async fn running(
     cluster: &Cluster,
     config: &Config,
     rules: Arc<Rules>,
+    moment: Moment,
     question: &Question,
 ) -> anyhow::Result<String> {
-    Ok(text::render(&live::running(cluster, config, rules, question).await?))
+    Ok(text::render(&live::running(cluster, config, rules, moment, question).await?))
 }
 
 /// The file that was named, or the usual one if it is there.

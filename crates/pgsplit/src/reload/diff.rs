@@ -3,32 +3,24 @@
 //! Both configurations decide on each statement, for each of its callers (`pgsplit_session::statistics::Caller`) and each
 //! share of the sessions, as if all nodes were up and nobody lagged. Calls that no configuration moves (inside a
 //! transaction, in a pinned session, by a hint) do not count. Where the lists of functions differ, texts are judged anew,
-//! against catalogs read with the new lists.
+//! against catalogs read with the new lists; and where the new one trusts functions, also without that trust, so that it is
+//! said what goes to a replica only because of it.
 
+mod judge;
 mod side;
 
-use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
 use pgsplit_admin::console::Moved;
-use pgsplit_cluster::{Cluster, Settings};
 use pgsplit_config::Config;
 use pgsplit_route::Reason;
 use pgsplit_session::statistics::Statement;
-use pgsplit_sql::{Analyzer, Catalog, Facts};
-use tokio::time::Instant;
 
+use self::judge::{Catalogs, Doubts, Judges, proof};
 use self::side::{Side, Way, callers, places};
 use super::Operator;
 use crate::validate;
-use crate::wiring::Tls;
 
-/// The longest read of a catalog that is waited for.
-const CATALOG_WAIT: Duration = Duration::from_secs(10);
-/// Texts are judged once each.
-const CACHE: usize = 1 << 20;
 /// Others have their turn after so many statements.
 const BETWEEN: usize = 64;
 /// A result set that somebody reads.
@@ -56,9 +48,10 @@ pub(super) async fn diff(operator: &Operator, text: &str) -> Result<Vec<Moved>, 
     } else {
         Some(Judges::read(operator.proxy.cluster(), &new, &seen.statements).await?)
     };
+    let doubts = Doubts::read(&new, &seen.statements).await?;
     let catalogs = Catalogs::read(operator.proxy.cluster(), &seen.statements).await?;
-    let (before, after) =
-        (Side::new(&now.config, &operator.proxy.view()), Side::new(&new, &operator.proxy.view()));
+    let (view, moment) = (operator.proxy.view(), operator.proxy.moment());
+    let (before, after) = (Side::new(&now.config, &view, moment.clone()), Side::new(&new, &view, moment));
     let places = places([&before, &after]);
     let mut moved = Vec::new();
     for (at, one) in seen.statements.iter().enumerate() {
@@ -70,14 +63,14 @@ pub(super) async fn diff(operator: &Operator, text: &str) -> Result<Vec<Moved>, 
             Some(judges) => judges.facts(one),
             None => Some((one.facts.clone(), one.facts.clone())),
         };
-        let Some((old, new)) = facts else { continue };
+        let Some((old_facts, new_facts)) = facts else { continue };
         let calls = movable(one) as f64;
         let mut ways: Vec<(Way, Way, f64)> = Vec::new();
         for (caller, share) in callers(one, &before.ground) {
             for &(place, width) in &places {
-                let from = before.way(&old, catalog, &caller, place);
-                let to = after.way(&new, catalog, &caller, place);
-                if from.0 != to.0 {
+                let from = before.way(&old_facts, catalog, &caller, place);
+                let to = after.way(&new_facts, catalog, &caller, place);
+                if from.target != to.target {
                     match ways.iter_mut().find(|(known, other, _)| (known, other) == (&from, &to)) {
                         Some((.., sum)) => *sum += share * width,
                         None => ways.push((from, to, share * width)),
@@ -91,8 +84,9 @@ pub(super) async fn diff(operator: &Operator, text: &str) -> Result<Vec<Moved>, 
             database: one.database.to_string(),
             calls,
             share: calls as f64 / total.max(1) as f64,
-            from,
-            to,
+            from: (from.target, from.reason),
+            proof: (!to.is_primary).then(|| proof(one, &new_facts, doubts.as_ref())),
+            to: (to.target, to.reason),
             statement: one.facts.text().into_owned(),
         }));
     }
@@ -106,67 +100,4 @@ fn movable(one: &Statement) -> u64 {
     let fixed = ["pinned", "transaction", "hint"];
     let each = Reason::NAMES.iter().enumerate().filter(|(_, name)| !fixed.contains(name));
     each.flat_map(|(at, _)| one.sides.iter().filter_map(move |side| side.reasons.get(at))).sum()
-}
-
-/// The catalogs of the databases that statements were seen in, as they are.
-struct Catalogs(HashMap<Arc<str>, Arc<Catalog>>);
-
-impl Catalogs {
-    async fn read(cluster: &Cluster, seen: &[Arc<Statement>]) -> Result<Self, String> {
-        let mut all = HashMap::new();
-        for database in databases(seen) {
-            let handle = cluster.catalog(&database).map_err(|error| error.to_string())?;
-            all.insert(database, handle.fresh(Instant::now() + CATALOG_WAIT).await);
-        }
-        Ok(Self(all))
-    }
-
-    fn of(&self, one: &Statement) -> Option<&Catalog> {
-        self.0.get(&one.database).map(|catalog| &**catalog)
-    }
-}
-
-fn databases(seen: &[Arc<Statement>]) -> Vec<Arc<str>> {
-    let mut databases: Vec<_> = seen.iter().map(|one| one.database.clone()).collect();
-    databases.sort_unstable();
-    databases.dedup();
-    databases
-}
-
-/// Catalogs by database, with the present lists of functions and with the new ones.
-struct Judges {
-    catalogs: HashMap<Arc<str>, [Arc<Catalog>; 2]>,
-    analyzer: Analyzer,
-}
-
-impl Judges {
-    async fn read(present: &Cluster, new: &Config, seen: &[Arc<Statement>]) -> Result<Self, String> {
-        let tls = Tls::load(new).map_err(|error| format!("{error:#}"))?;
-        // For a moment, and nothing is remembered: the state file belongs to the running one.
-        let other = Cluster::start(Settings::from_config(new, tls.control()), None);
-        other.wait_ready(Instant::now() + 2 * new.health.timeout).await;
-        let mut catalogs = HashMap::new();
-        for database in databases(seen) {
-            let mut pair = Vec::new();
-            for cluster in [present, &other] {
-                let handle = cluster.catalog(&database).map_err(|error| error.to_string())?;
-                pair.push(handle.fresh(Instant::now() + CATALOG_WAIT).await);
-            }
-            if let Ok(pair) = pair.try_into() {
-                catalogs.insert(database, pair);
-            }
-        }
-        other.shutdown().await;
-        Ok(Self { catalogs, analyzer: Analyzer::new(CACHE) })
-    }
-
-    /// Facts as they are and as they would be.
-    fn facts(&self, one: &Statement) -> Option<(Arc<Facts>, Arc<Facts>)> {
-        let [before, after] = self.catalogs.get(&one.database)?;
-        if one.facts.canonical.is_empty() {
-            return None;
-        }
-        let judge = |catalog: &Arc<Catalog>| self.analyzer.facts(&one.facts.canonical, catalog);
-        Some((judge(before), judge(after)))
-    }
 }

@@ -39,6 +39,8 @@ pub(crate) struct Operator {
     /// Held while a reload runs; what waits for its confirmation.
     trial: tokio::sync::Mutex<Option<Trial>>,
     unconfirmed: Mutex<Option<SystemTime>>,
+    /// The file as it was last read.
+    read: Mutex<watch::Stamp>,
 }
 
 /// A configuration and since when it holds.
@@ -73,6 +75,7 @@ impl Operator {
             refused: Mutex::default(),
             trial: tokio::sync::Mutex::default(),
             unconfirmed: Mutex::default(),
+            read: Mutex::new(watch::stamp(path)),
         })
     }
 
@@ -88,9 +91,10 @@ impl Operator {
     pub(crate) async fn reload(self: &Arc<Self>, confirm: Option<Duration>) -> Result<Vec<Change>, String> {
         let mut trial = self.trial.lock().await;
         if trial.as_ref().is_some_and(Trial::is_open) {
-            return Err(
-                "the last reload waits for its confirmation: `pgsplit reload --confirmed` keeps it".into()
-            );
+            let why = "the last reload waits for its confirmation: `pgsplit reload --confirmed` keeps it";
+            tracing::error!("not reloaded: {why}");
+            self.proxy.reloaded(Some(false), self.in_force.load().hash);
+            return Err(why.to_owned());
         }
         let outcome = self.read();
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = outcome.as_ref().err().cloned();
@@ -113,6 +117,11 @@ impl Operator {
         }
     }
 
+    /// Whether a reload waits for its confirmation.
+    async fn is_on_trial(&self) -> bool {
+        self.trial.lock().await.as_ref().is_some_and(Trial::is_open)
+    }
+
     /// Keeps what was reloaded on trial.
     pub(crate) async fn confirm(&self) -> Result<(), String> {
         match self.trial.lock().await.take() {
@@ -126,6 +135,8 @@ impl Operator {
 
     /// Reads, validates, and puts into force.
     fn read(&self) -> Result<(Arc<InForce>, Vec<Change>), String> {
+        // Before it is read: what changes meanwhile was not.
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = watch::stamp(&self.path);
         let (new, warnings) = load(&self.path).map_err(|error| format!("{error:#}"))?;
         let problems = validate::problems(&new);
         if !problems.is_empty() {

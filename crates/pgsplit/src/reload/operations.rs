@@ -60,7 +60,8 @@ impl Operations for Asked {
             let config = &self.0.in_force.load_full().config;
             let question = Question { database: database.to_owned(), ..Question::plain(sql) };
             let (cluster, rules) = (self.0.proxy.cluster(), self.0.proxy.rules());
-            let text = explain::running(cluster, config, rules, &question).await;
+            let moment = self.0.proxy.moment();
+            let text = explain::running(cluster, config, rules, moment, &question).await;
             let text = text.map_err(|error| Fault::new(REFUSED, format!("{error:#}")))?;
             Ok(text.lines().map(str::to_owned).collect())
         })

@@ -1,6 +1,6 @@
 //! A reload on trial: it goes back by itself unless somebody confirms it, and at once when errors jump.
 //!
-//! Errors jump when, since the reload, at least [`FAILED`] statements have failed and the share of failed ones is more
+//! Errors jump when, since the reload, at least [`FAILED`] statements or logins have failed and the share of failed ones is more
 //! than twice what it was in the minute before, plus five in a hundred.
 
 use std::collections::VecDeque;
@@ -17,7 +17,7 @@ const EVERY: Duration = Duration::from_millis(500);
 /// Fewer failures prove nothing.
 const FAILED: u64 = 20;
 
-/// Statements so far, and those that failed.
+/// Statements so far and those that failed, with logins that failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) calls: u64,
@@ -102,7 +102,7 @@ async fn watch(operator: Arc<Operator>, before: Arc<InForce>, until: Instant, en
         let since = operator.proxy.counts().since(began);
         if jumped(usual, since) {
             break format!(
-                "{} of {} statements have failed since the reload ({:.1} % before)",
+                "{} of {} statements and logins have failed since the reload ({:.1} % before)",
                 since.failed,
                 since.calls,
                 usual.share() * 100.0

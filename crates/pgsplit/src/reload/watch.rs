@@ -2,7 +2,7 @@
 //! works on every file system and through the symbolic links that orchestrators swap.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::Operator;
@@ -10,9 +10,9 @@ use super::Operator;
 const EVERY: Duration = Duration::from_millis(500);
 
 /// What tells a changed file from the one before.
-type Stamp = Option<(SystemTime, u64)>;
+pub(super) type Stamp = Option<(SystemTime, u64)>;
 
-fn stamp(path: &Path) -> Stamp {
+pub(super) fn stamp(path: &Path) -> Stamp {
     let data = std::fs::metadata(path).ok()?;
     Some((data.modified().ok()?, data.len()))
 }
@@ -20,22 +20,26 @@ fn stamp(path: &Path) -> Stamp {
 impl Operator {
     /// Watches the file until the future is dropped, while the configuration asks for it.
     pub(crate) async fn watch(self: Arc<Self>) {
-        let mut read = stamp(&self.path);
-        let mut last = read;
+        let mut last = stamp(&self.path);
+        // What a reload on trial has kept from being read.
+        let mut refused = None;
         loop {
             tokio::time::sleep(EVERY).await;
             let now = stamp(&self.path);
             // Somebody may be writing it still: it must be the same twice.
             let settled = now.is_some() && now == std::mem::replace(&mut last, now);
-            if !settled || now == read {
+            let read = *self.read.lock().unwrap_or_else(PoisonError::into_inner);
+            if !settled || now == read || !self.in_force.load().config.watch {
                 continue;
             }
-            read = now;
-            if self.in_force.load().config.watch {
-                tracing::info!("{} has changed", self.path.display());
-                // What is wrong with it is in the log.
-                let _ = self.reload(None).await;
+            // It is read when the trial has ended, and said once.
+            if now == refused && self.is_on_trial().await {
+                continue;
             }
+            tracing::info!("{} has changed", self.path.display());
+            refused = now;
+            // What is wrong with it is in the log.
+            let _ = self.reload(None).await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Reloads while pgbench runs.
+//! Reloads while pgbench runs: settings, modes, and rules.
 
 use std::fs;
 use std::process::Stdio;
@@ -28,7 +28,19 @@ pub(crate) fn disturbs_nobody(cluster: &Cluster) {
     for n in 0..RELOADS {
         let (wait, reads) = (3 + n % 5, if n % 2 == 0 { "primary" } else { "replica" });
         let new = text.replace("wait = '4s'", &format!("wait = '{wait}s'"));
-        fs::write(proxy.config(), format!("{new}[routing]\nreads = '{reads}'\n")).unwrap();
+        // Rules come, change, change places and go while statements meet them.
+        let rule = |name: &str, table: &str, target: &str| {
+            format!("[[rules]]\nname = '{name}'\nmatch.tables = '{table}'\ntarget = '{target}'\n")
+        };
+        let accounts = rule("accounts", "pgbench_accounts", reads);
+        let others = rule("others", "pgbench_*", if n % 3 == 0 { "replica" } else { "primary" });
+        let rules = match n % 4 {
+            0 => String::new(),
+            1 => accounts,
+            2 => format!("{accounts}{others}"),
+            _ => format!("{others}{accounts}percent = 50\nsticky = 'session'\n"),
+        };
+        fs::write(proxy.config(), format!("{new}[routing]\nreads = '{reads}'\n{rules}")).unwrap();
         console.rows("RELOAD").unwrap();
         assert!(clients(&mut console) >= 8, "the load was over before the reloads were");
     }
@@ -38,5 +50,7 @@ pub(crate) fn disturbs_nobody(cluster: &Cluster) {
     assert!(said.contains("number of failed transactions: 0") || !said.contains("failed"), "{said}");
     let metrics = proxy.metrics().unwrap();
     assert_eq!(metrics.sum("pgsplit_statements_failed_total", &[]), 0.0);
+    let by_rule = metrics.sum("pgsplit_routing_decisions_total", &[("reason", "rule")]);
+    assert!(by_rule > 0.0, "statements have met rules");
     assert_eq!(metrics.sum("pgsplit_config_reloads_total", &[("result", "accepted")]), f64::from(RELOADS));
 }

@@ -72,6 +72,31 @@ pub(crate) fn errors_change_nothing(cluster: &Cluster) {
     assert_eq!(setting(&mut console, "pool.wait"), "4s");
 }
 
+pub(crate) fn tests_must_hold(cluster: &Cluster) {
+    let proxy = proxy(cluster, "[pool]\nwait = '4s'\n");
+    let mut console = console(&proxy);
+    let text = fs::read_to_string(proxy.config()).unwrap().replace("wait = '4s'", "wait = '3s'");
+    let expecting = |target: &str| {
+        let test = format!("[[tests]]\nsql = 'SELECT 1 FROM kept'\nexpect = {{ target = '{target}' }}\n");
+        fs::write(proxy.config(), format!("{text}{test}")).unwrap();
+    };
+    expecting("primary");
+    let answer = console.query("RELOAD").unwrap();
+    let told = error(&answer, b'D').unwrap();
+    assert!(told.contains("tests[0].expect.target: expected primary; it goes to a replica"), "{told}");
+    assert_eq!(setting(&mut console, "pool.wait"), "4s");
+    proxy.signal(Signal::HUP);
+    wait::until("the refusal by signal", wait::LIMIT, || {
+        let refused = proxy.metrics().unwrap().sum("pgsplit_config_reloads_total", &[("result", "refused")]);
+        Ok((refused == 2.0).then_some(()))
+    })
+    .unwrap();
+    assert_eq!(setting(&mut console, "pool.wait"), "4s");
+    expecting("replica");
+    console.rows("RELOAD").unwrap();
+    assert_eq!(setting(&mut console, "pool.wait"), "3s");
+}
+
 pub(crate) fn follows_the_file(cluster: &Cluster) {
     let proxy = proxy(cluster, "watch = true\n[pool]\nwait = '4s'\n");
     let mut console = console(&proxy);
@@ -119,7 +144,9 @@ none of them is a write that would go to a replica
 1 statement would go elsewhere, 30.0 % of all calls
         30 calls  30.0 %  primary (function:scored) -> replica (read)
     select scored ( )
-none of them is a write that would go to a replica
+1 counts as a read only because functions_read_only has:
+    scored
+none of the others is a write that would go to a replica
 "
         )
     );

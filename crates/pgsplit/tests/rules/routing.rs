@@ -17,6 +17,8 @@ pub(crate) fn scenes() -> Vec<Scene> {
         ("traced statements share what a server has prepared", traced),
         ("a rule's timeout", timeout),
         ("shadow, of a rule and of everything", shadow),
+        ("shadow reads that would be stale", shadow_stale),
+        ("statements that get no connection", failures),
         ("a canary takes statements, or sessions", canary),
         ("a rule's consistency and lag", levels),
         ("functions by configuration", functions),
@@ -170,6 +172,47 @@ fn shadow(cluster: &Cluster) {
     assert_eq!((would("replica"), would("primary")), (1.0, 1.0));
 }
 
+/// The figure that says what a rule, or pgsplit itself, would cost: reads that would have missed a write.
+fn shadow_stale(cluster: &Cluster) {
+    let rule = "[[rules]]\nname = 'bids'\nmatch.tables = 'Bid'\ntarget = 'replica'\nmode = 'shadow'\n";
+    let settings = [format!("{rule}[routing]\nreads = 'primary'\n"), "routing.mode = 'shadow'\n".to_owned()];
+    let binary = Path::new(env!("CARGO_BIN_EXE_pgsplit"));
+    let [of_rule, of_all] = settings.map(|settings| Proxy::start(binary, cluster, &settings).unwrap());
+    let stale = || {
+        let [one, all] = [&of_rule, &of_all].map(|proxy| proxy.metrics().unwrap());
+        let counted = one.sum("pgsplit_rule_shadow_stale_total", &[("rule", "bids")]);
+        (counted, all.sum("pgsplit_shadow_stale_reads_total", &[]))
+    };
+    let mut clients = [&of_rule, &of_all].map(client);
+    let mut read = || clients.iter_mut().for_each(|client| run(client, r#"SELECT * FROM "Bid""#));
+    read();
+    assert_eq!(stale(), (0.0, 0.0), "nothing was written");
+    let paused = Paused::new(cluster);
+    for proxy in [&of_rule, &of_all] {
+        run(&mut client(proxy), r#"INSERT INTO "Bid" VALUES (5)"#);
+    }
+    read();
+    assert_eq!(stale(), (1.0, 1.0));
+    clients.iter_mut().for_each(|client| run(client, r#"SELECT * FROM "Region""#));
+    assert_eq!(stale(), (1.0, 1.0), "what it reads was not written");
+    drop(paused);
+    run(&mut client(&of_all), r#"DELETE FROM "Bid""#);
+}
+
+/// A statement that gets no connection is one that the rule has met.
+fn failures(cluster: &Cluster) {
+    let proxy = proxy(cluster, &format!("{SESSION}[pool]\nprimary_connections = 1\nwait = '200ms'\n"));
+    let (mut holder, mut other) = (client(&proxy), client(&proxy));
+    run(&mut holder, "BEGIN");
+    run(&mut holder, r#"SELECT * FROM "Session""#);
+    let before = hits(&proxy, "auth", "primary");
+    let answer = other.query(r#"SELECT * FROM "Session""#).unwrap();
+    assert_eq!(error(&answer).unwrap().0, "53300");
+    let metrics = proxy.metrics().unwrap();
+    assert_eq!(metrics.sum("pgsplit_rule_errors_total", &[("rule", "auth")]), 1.0);
+    assert_eq!(hits(&proxy, "auth", "primary") - before, 1.0);
+}
+
 fn canary(cluster: &Cluster) {
     let rule = |name: &str, of: &str, share: &str| {
         format!("[[rules]]\nname = '{name}'\nmatch.tables = '{of}'\ntarget = 'replica'\npercent = {share}\n")
@@ -257,7 +300,11 @@ fn levels(cluster: &Cluster) {
         Ok::<_, pgsplit_testkit::Error>(there.then_some(()))
     })
     .unwrap();
-    assert_eq!(explained("Bid").matches("has every write to what is read").count(), 2);
+    wait::until("both to be told so", limit, || {
+        let told = explained("Bid").matches("has every write to what is read").count();
+        Ok::<_, pgsplit_testkit::Error>((told == 2).then_some(()))
+    })
+    .unwrap();
     run(&mut client, r#"DELETE FROM "Region"; DELETE FROM "Bid""#);
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pgsplit_config::Config;
 use pgsplit_sql::catalog::{FunctionConfig, RelationRow, Rows};
-use pgsplit_sql::{Analyzer, Catalog};
+use pgsplit_sql::{Analyzer, Catalog, Command};
 
 use super::*;
 
@@ -133,6 +133,31 @@ fn commands() {
     assert!(holds(key, "select 1") && holds(key, "values (1)") && holds(key, "copy (select 1) to stdout"));
     assert!(!holds(key, r#"delete from "Bid""#));
     assert!(holds("match.commands = 'CREATE'", "create table t (a int)"));
+}
+
+#[test]
+fn every_command_that_may_be_written_is_a_statement() {
+    let examples = |command: &str| match command {
+        "EMPTY" => String::new(),
+        "COMMIT PREPARED" | "ROLLBACK PREPARED" | "PREPARE TRANSACTION" => format!("{command} 'x'"),
+        "PREPARE" => "PREPARE x AS SELECT 1".to_owned(),
+        "DECLARE" => "DECLARE x CURSOR FOR SELECT 1".to_owned(),
+        "COPY" => "COPY x FROM STDIN".to_owned(),
+        "SET" => "SET x.y = 1".to_owned(),
+        "SET CONSTRAINTS" | "DISCARD" => format!("{command} ALL"),
+        "SET TRANSACTION" => "SET TRANSACTION READ ONLY".to_owned(),
+        "SET SESSION CHARACTERISTICS" => "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY".to_owned(),
+        "BEGIN" | "COMMIT" | "ROLLBACK" => command.to_owned(),
+        _ => format!("{command} x"),
+    };
+    for command in pgsplit_config::COMMANDS {
+        let sql = examples(command);
+        let (facts, _) = Analyzer::new(1 << 16).read(sql.as_bytes(), &catalog());
+        let found = facts.statements.first().map(|one| one.command.keywords().to_ascii_uppercase());
+        assert_eq!(found.as_deref(), Some(command), "{sql}");
+        let unread = matches!(facts.statements.first().map(|one| &one.command), Some(Command::Unknown(_)));
+        assert!(!unread, "{sql}");
+    }
 }
 
 #[test]

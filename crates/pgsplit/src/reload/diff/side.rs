@@ -9,10 +9,15 @@ use pgsplit_session::statistics::{Caller, Statement};
 use pgsplit_sql::tags::Tags;
 use pgsplit_sql::{Catalog, Facts};
 
-use crate::explain::Ground;
+use crate::explain::{Ground, Moment};
 
-/// Target and reason.
-pub(super) type Way = (String, String);
+/// Where a statement goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Way {
+    pub(super) target: String,
+    pub(super) reason: String,
+    pub(super) is_primary: bool,
+}
 
 /// Parts of all sessions, as rules count them.
 const PARTS: u64 = 10_000;
@@ -22,10 +27,10 @@ pub(super) struct Side {
 }
 
 impl Side {
-    pub(super) fn new(config: &Config, view: &View) -> Self {
+    pub(super) fn new(config: &Config, view: &View, moment: Moment) -> Self {
         let names: Vec<&str> = view.nodes.iter().map(|node| &*node.name).collect();
         let rules = Arc::new(Rules::new(&config.rules, &names, None));
-        Self { ground: Ground::new(Some(config), rules, Arc::new(at_rest(view))) }
+        Self { ground: Ground::now(config, rules, Arc::new(at_rest(view)), moment) }
     }
 
     /// Where a statement goes that stands alone, and why.
@@ -46,7 +51,8 @@ impl Side {
             (_, Reason::Read) => (primary.to_owned(), "routing.reads".to_owned()),
             (_, reason) => (primary.to_owned(), reason.to_string()),
         };
-        (target, reason)
+        let is_primary = self.ground.shadow || !matches!(decision.target, Target::Replica(_));
+        Way { target, reason, is_primary }
     }
 }
 

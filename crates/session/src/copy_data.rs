@@ -1,4 +1,4 @@
-//! Copy data on its way to a server (COPY FROM STDIN).
+//! Copy data on its way from the client to the server.
 
 use bytes::{Buf, BytesMut};
 
