@@ -26,6 +26,10 @@ pub(crate) enum Fault {
     Immediate,
     /// The clients' connections are ended by the server.
     Terminate,
+    /// Commits wait for a replica that does not exist, and those that wait are ended: they are done, and nobody is told.
+    Stall,
+    /// The same, and the primary is restarted without a checkpoint.
+    Crash,
 }
 
 /// What happens to replicas when everything may.
@@ -33,14 +37,14 @@ pub(crate) const REPLICA: &[Fault] =
     &[Fault::Pause, Fault::Pause, Fault::Delay, Fault::Delay, Fault::Delay, Fault::Freeze, Fault::Kill];
 /// What happens to the primary.
 pub(crate) const PRIMARY: &[Fault] =
-    &[Fault::Restart, Fault::Immediate, Fault::Terminate, Fault::Terminate, Fault::Terminate];
+    &[Fault::Restart, Fault::Immediate, Fault::Crash, Fault::Terminate, Fault::Terminate, Fault::Stall];
 
 /// A primary that stops waits for replicas to take what it has, and would wait for a frozen one.
 static STANDING: RwLock<()> = RwLock::new(());
 
 /// Troubles one node until the end, and leaves it well.
 pub(crate) fn trouble(model: &Model, node: &Node, faults: &[Fault], mut random: Random) {
-    let is_primary = faults.iter().any(|fault| PRIMARY.contains(fault));
+    let is_primary = node.name() == "primary";
     loop {
         // Much of the time they are well, or nothing would run on them.
         let quiet = if is_primary { 2_000 + random.below(5_000) } else { 50 + random.below(700) };
@@ -66,9 +70,9 @@ fn strike(model: &Model, node: &Node, fault: Fault, random: &mut Random) {
             node.resume_replay().unwrap();
         }
         Fault::Delay => {
-            set_delay(node, &format!("{}ms", 1 + random.below(25)));
+            set(node, "recovery_min_apply_delay", &format!("{}ms", 1 + random.below(25)));
             wait(model, 100 + random.below(700));
-            set_delay(node, "0");
+            set(node, "recovery_min_apply_delay", "0");
         }
         Fault::Freeze => {
             let _standing = STANDING.read().unwrap_or_else(PoisonError::into_inner);
@@ -82,21 +86,36 @@ fn strike(model: &Model, node: &Node, fault: Fault, random: &mut Random) {
             node.start().unwrap();
         }
         Fault::Restart | Fault::Immediate => {
-            let _standing = STANDING.write().unwrap_or_else(PoisonError::into_inner);
-            let mode = if fault == Fault::Restart { StopMode::Fast } else { StopMode::Immediate };
-            node.stop(mode).unwrap();
-            node.start().unwrap();
+            restart(node, if fault == Fault::Restart { StopMode::Fast } else { StopMode::Immediate });
         }
         Fault::Terminate => {
             let half = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                         WHERE usename = 'app' AND random() < 0.5";
             node.sql("postgres", half).unwrap();
         }
+        Fault::Stall | Fault::Crash => {
+            set(node, "synchronous_standby_names", "nobody");
+            wait(model, 50 + random.below(400));
+            if fault == Fault::Crash {
+                restart(node, StopMode::Immediate);
+            } else {
+                let waiting = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                               WHERE usename = 'app' AND wait_event = 'SyncRep'";
+                node.sql("postgres", waiting).unwrap();
+            }
+            set(node, "synchronous_standby_names", "");
+        }
     }
 }
 
-fn set_delay(node: &Node, delay: &str) {
-    node.sql("postgres", &format!("ALTER SYSTEM SET recovery_min_apply_delay = '{delay}'")).unwrap();
+fn restart(node: &Node, mode: StopMode) {
+    let _standing = STANDING.write().unwrap_or_else(PoisonError::into_inner);
+    node.stop(mode).unwrap();
+    node.start().unwrap();
+}
+
+fn set(node: &Node, name: &str, value: &str) {
+    node.sql("postgres", &format!("ALTER SYSTEM SET {name} = '{value}'")).unwrap();
     node.sql("postgres", "SELECT pg_reload_conf()").unwrap();
 }
 

@@ -11,7 +11,7 @@ use crate::model::Told;
 /// Longer than anything may wait: no answer by then is one that never comes.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Errors that say that nothing was done.
+/// Errors that say that nothing was done; a hint may say it of others.
 const NOT_DONE: [&str; 4] = ["57P03", "53300", "08001", "25006"];
 
 /// How an answer ended.
@@ -32,6 +32,8 @@ pub(crate) struct Answer {
     pub(crate) tags: Vec<String>,
     /// The first error's SQLSTATE and text.
     pub(crate) error: Option<(String, String)>,
+    /// It says that nothing was done.
+    pub(crate) harmless: bool,
     pub(crate) end: End,
 }
 
@@ -54,7 +56,7 @@ impl Answer {
             return Told::Acknowledged;
         }
         match &self.error {
-            Some((code, text)) if NOT_DONE.contains(&code.as_str()) => Told::NotDone(text.clone()),
+            Some((_, text)) if self.harmless => Told::NotDone(text.clone()),
             _ => Told::Doubt(self.code()),
         }
     }
@@ -84,7 +86,8 @@ impl Line {
     pub(crate) fn talk_until(&mut self, messages: &[Vec<u8>], stop: &[u8]) -> Answer {
         // What a server has said before it hung up can be read although nothing can be sent.
         let _ = self.0.send_all(messages);
-        let mut answer = Answer { rows: Vec::new(), tags: Vec::new(), error: None, end: End::Broken };
+        let mut answer =
+            Answer { rows: Vec::new(), tags: Vec::new(), error: None, harmless: false, end: End::Broken };
         loop {
             let message = match self.0.read_message() {
                 Ok(message) => message,
@@ -99,7 +102,9 @@ impl Line {
                 b'C' => answer.tags.push(message.text()),
                 b'E' if answer.error.is_none() => {
                     let [code, text] = [b'C', b'M'].map(|field| message.field(field).unwrap_or_default());
-                    answer.error = Some((code.clone(), format!("{code} {text}")));
+                    let hint = message.field(b'H').unwrap_or_default();
+                    answer.harmless = NOT_DONE.contains(&code.as_str()) || hint.contains("changed nothing");
+                    answer.error = Some((code.clone(), format!("{code} {text} {hint}")));
                 }
                 _ => {}
             }

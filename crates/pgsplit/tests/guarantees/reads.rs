@@ -8,6 +8,17 @@ use crate::line::{Answer, batch};
 use crate::model::{CLIENTS, TABLES, owner, parts, table};
 use crate::session::Session;
 
+/// Where a read ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// On the primary, with the rest of its transaction.
+    Primary,
+    /// `SHOW pgsplit.last` tells.
+    Shown,
+    /// That shows where its session's statement before it ran.
+    Unknown,
+}
+
 /// What must be seen of a cell: noted before the read is sent.
 struct Due {
     cell: usize,
@@ -49,7 +60,7 @@ impl Session<'_> {
         let cell = self.any_cell();
         let due = self.due(&[cell]);
         let answer = act(self, &select(cell), cell);
-        self.check(name, &due, &answer, None)
+        self.check(name, &due, &answer, Place::Shown)
     }
 
     /// A named statement, which stays with the session.
@@ -86,7 +97,7 @@ impl Session<'_> {
         let due = self.due(&[cell]);
         let rest = [message::bind("", "", &[]), message::execute("", 0), message::sync()];
         let answer = self.line.talk(&rest);
-        self.check("one, parsed early", &due, &answer, None)
+        self.check("one, parsed early", &due, &answer, Place::Unknown)
     }
 
     /// All cells of a table in one statement.
@@ -95,7 +106,7 @@ impl Session<'_> {
         let cells: Vec<_> = (0..self.model.cells.len()).filter(|cell| table(*cell) == at).collect();
         let due = self.due(&cells);
         let answer = self.line.query(&format!("SELECT id, version FROM cells{at}"));
-        self.check("table", &due, &answer, None)
+        self.check("table", &due, &answer, Place::Shown)
     }
 
     /// Cells of several tables in one statement.
@@ -107,20 +118,21 @@ impl Session<'_> {
         let text = text.join(" UNION ALL ");
         let answer =
             if self.random.chance(50) { self.line.query(&text) } else { self.line.talk(&batch(&text, &[])) };
-        self.check("several tables", &due, &answer, None)
+        self.check("several tables", &due, &answer, Place::Shown)
     }
 
     /// A transaction that only reads. It begins with its first statement.
     fn read_in_transaction(&mut self, begin: &str) -> bool {
         let cells = [self.any_cell(), self.any_cell()];
         let due = self.due(&cells);
+        let place = if begin == "BEGIN" { Place::Primary } else { Place::Shown };
         let mut answer = self.line.query(begin);
         for due in &due {
             if !answer.is_good() {
                 break;
             }
             answer = self.line.query(&select(due.cell));
-            if !self.check("in a transaction", std::slice::from_ref(due), &answer, Some(begin)) {
+            if !self.check("in a transaction", std::slice::from_ref(due), &answer, place) {
                 return false;
             }
         }
@@ -154,7 +166,7 @@ impl Session<'_> {
     }
 
     /// Whether the answer is good; if so, what it shows is checked.
-    fn check(&mut self, name: &str, due: &[Due], answer: &Answer, begun: Option<&str>) -> bool {
+    fn check(&mut self, name: &str, due: &[Due], answer: &Answer, place: Place) -> bool {
         self.model.count("read", name);
         if !answer.is_good() {
             self.failed(name, answer);
@@ -170,12 +182,12 @@ impl Session<'_> {
             if seen.iter().any(|other| *other != version) {
                 self.broken("atomic", name, due, &format!("half of a transaction: {seen:?}"));
             }
-            self.check_version(name, due, version, begun);
+            self.check_version(name, due, version, place);
         }
         true
     }
 
-    fn check_version(&mut self, name: &str, due: &Due, version: i64, begun: Option<&str>) {
+    fn check_version(&mut self, name: &str, due: &Due, version: i64, place: Place) {
         let Due { cell, acknowledged } = *due;
         let known = &self.model.cells[cell];
         known.seen.fetch_max(version, SeqCst);
@@ -192,9 +204,11 @@ impl Session<'_> {
         } else if version < last {
             // A replica may show a commit an instant before the primary does, which nothing can prevent. So a step back is
             // one only if the session has not gone to the primary for it.
-            let on_primary = begun.is_some_and(|begin| begin == "BEGIN")
-                || self.line.last_decision().contains("target=primary");
-            if on_primary {
+            let excused = match place {
+                Place::Primary | Place::Unknown => true,
+                Place::Shown => self.line.last_decision().contains("target=primary"),
+            };
+            if excused {
                 self.model.count("ahead", "replica before primary");
             } else {
                 self.broken("monotonic", name, due, &format!("{version} after this session has seen {last}"));

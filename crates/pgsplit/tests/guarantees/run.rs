@@ -1,5 +1,6 @@
 //! One run: a cluster with pgsplit in front, clients and faults for some time, and what it came to.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
@@ -79,7 +80,8 @@ pub(crate) fn cluster() -> Cluster {
 
 /// What a run came to.
 pub(crate) struct Came {
-    pub(crate) violations: u64,
+    /// By guarantee.
+    pub(crate) violations: BTreeMap<String, u64>,
     pub(crate) reads: u64,
     pub(crate) on_replicas: u64,
 }
@@ -117,7 +119,7 @@ pub(crate) fn play(plan: &Plan, seed: u64) -> Came {
     let on_replicas =
         decisions.iter().filter(|(target, ..)| target == "replica").map(|(.., count)| count).sum();
     report(&model, on_replicas, &proxy);
-    Came { violations: model.total("violation"), reads: model.total("read"), on_replicas }
+    Came { violations: model.counted("violation"), reads: model.total("read"), on_replicas }
 }
 
 fn report(model: &Model, on_replicas: u64, proxy: &Proxy) {

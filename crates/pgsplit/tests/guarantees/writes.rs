@@ -121,7 +121,9 @@ impl Session<'_> {
         thread::park_timeout(Duration::from_millis(self.random.below(4) as u64));
         let rest = self.line.talk(&[message::sync()]);
         answer.end = rest.end;
-        answer.error = answer.error.or(rest.error);
+        if answer.error.is_none() {
+            (answer.error, answer.harmless) = (rest.error, rest.harmless);
+        }
         answer.into()
     }
 
