@@ -35,13 +35,17 @@ mod writes;
 
 use std::time::Duration;
 
+use chaos::Fault;
 use run::{Plan, USUAL};
 
-#[test]
-fn sessions_see_what_they_are_promised() {
+fn time() -> Duration {
     let seconds = std::env::var("GUARANTEES_SECONDS").ok().map(|text| text.parse().unwrap());
-    let plan = Plan { time: seconds.map_or(USUAL.time, Duration::from_secs), ..USUAL };
-    let came = run::play(&plan, run::seed());
+    seconds.map_or(USUAL.time, Duration::from_secs)
+}
+
+/// Plays a plan, in which nothing may be broken.
+fn holds(plan: &Plan) {
+    let came = run::play(plan, run::seed());
     assert!(came.violations.is_empty(), "guarantees were broken: {:?}", came.violations);
     let (reads, on_replicas) = (came.reads, came.on_replicas);
     assert!(
@@ -50,11 +54,21 @@ fn sessions_see_what_they_are_promised() {
     );
 }
 
+#[test]
+fn sessions_see_what_they_are_promised() {
+    holds(&Plan { time: time(), ..USUAL });
+}
+
+/// What one client writes is not flushed when it is acknowledged, so that it cannot be on any replica.
+#[test]
+fn asynchronous_commits_are_seen_too() {
+    holds(&Plan { time: time() / 3, asynchronous: 1, primary: &[Fault::Restart, Fault::Terminate], ..USUAL });
+}
+
 /// What is known to be wrong is found: each of the ways to get it wrong, planted on purpose.
 #[cfg(feature = "planted")]
 #[test]
 fn planted_bugs_are_found() {
-    use chaos::Fault;
     let lagging = &[Fault::Pause, Fault::Delay, Fault::Delay];
     let quiet = Plan { time: Duration::from_secs(30), replicas: lagging, primary: &[], ..USUAL };
     let wanted = std::env::var("GUARANTEES_BUG").unwrap_or_default();
@@ -62,6 +76,7 @@ fn planted_bugs_are_found() {
         (Plan { bug: Some("no-marks"), ..quiet.clone() }, ["causal", "own writes"]),
         (Plan { bug: Some("command-complete"), flushes: 60, ..quiet.clone() }, ["causal", "own writes"]),
         (Plan { bug: Some("receive-time"), pause: 0, ..quiet.clone() }, ["causal", "own writes"]),
+        (Plan { bug: Some("flushed"), asynchronous: 1, ..quiet.clone() }, ["causal", "own writes"]),
         (Plan { bug: Some("retry-write"), primary: &[Fault::Crash], ..quiet.clone() }, ["twice"; 2]),
         (Plan { bug: Some("retry-write"), primary: &[Fault::Stall], ..quiet.clone() }, ["refused"; 2]),
     ] {

@@ -32,7 +32,10 @@ fn cells(model: &Model, client: &mut RawClient) {
             let versions = there.remove(&cell).unwrap_or_default();
             let [attempted, acknowledged, seen] =
                 [&known.attempted, &known.acknowledged, &known.seen].map(|version| version.load(SeqCst));
-            let told = format!("cell {cell} has {versions:?}: acknowledged {acknowledged}, seen {seen}");
+            let recent = model.recent(cell);
+            let told = format!(
+                "cell {cell} has {versions:?}: acknowledged {acknowledged}, seen {seen}; writes:{recent}\n     "
+            );
             let Some(version) = versions.first().copied().filter(|_| versions.len() == parts(cell)) else {
                 model.violation("lost", &told);
                 continue;

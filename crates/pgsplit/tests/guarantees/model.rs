@@ -1,6 +1,6 @@
 //! What every client has written and was told of it, shared by all clients: what a read may see is judged by this.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::SeqCst};
 use std::time::Instant;
@@ -13,6 +13,8 @@ pub(crate) const CELLS: usize = 3;
 pub(crate) const TABLES: usize = 6;
 /// Violations that are described; the others are counted.
 const DESCRIBED: usize = 30;
+/// Writes of a cell that are described with a violation.
+const REMEMBERED: usize = 4;
 
 /// What a client was told of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,11 +38,21 @@ pub(crate) struct Cell {
     pub(crate) seen: AtomicI64,
     /// Versions of which the client was told that they were not written.
     refused: Mutex<HashSet<i64>>,
+    /// Its last writes, in words.
+    recent: Mutex<VecDeque<String>>,
 }
 
 impl Cell {
     pub(crate) fn is_refused(&self, version: i64) -> bool {
         self.refused.lock().unwrap().contains(&version)
+    }
+
+    fn remember(&self, write: String) {
+        let mut recent = self.recent.lock().unwrap();
+        recent.push_back(write);
+        if recent.len() > REMEMBERED {
+            recent.pop_front();
+        }
     }
 }
 
@@ -90,9 +102,15 @@ impl Model {
         self.end.load(SeqCst)
     }
 
-    /// What a client was told of a version that it has sent.
-    pub(crate) fn settle(&self, cell: usize, version: i64, told: &Told) {
+    /// Seconds since it began.
+    pub(crate) fn now(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+
+    /// What a client was told of a version, which it has sent at `sent` in a write of this kind.
+    pub(crate) fn settle(&self, cell: usize, version: i64, told: &Told, (kind, sent): (&str, f64)) {
         let known = &self.cells[cell];
+        known.remember(format!("{sent:9.3} to {:.3}: {version} by {kind}: {told:?}", self.now()));
         match told {
             Told::Acknowledged => {
                 known.acknowledged.store(version, SeqCst);
@@ -130,7 +148,7 @@ impl Model {
 
     /// A fault, or its end.
     pub(crate) fn note(&self, what: &str) {
-        self.log.lock().unwrap().push(format!("{:9.3} {what}", self.began.elapsed().as_secs_f64()));
+        self.log.lock().unwrap().push(format!("{:9.3} {what}", self.now()));
     }
 
     /// A guarantee was broken.
@@ -140,12 +158,18 @@ impl Model {
         if found.len() < DESCRIBED {
             let log = self.log.lock().unwrap();
             let recent = log.iter().rev().take(4).rev().map(|line| format!("\n      {line}"));
-            let at = self.began.elapsed().as_secs_f64();
+            let at = self.now();
             found.push(format!("{at:9.3} {guarantee}: {what}; faults before:{}", recent.collect::<String>()));
         }
         if self.hasty {
             self.end.store(true, SeqCst);
         }
+    }
+
+    /// The last writes of a cell, for the description of what is wrong with it.
+    pub(crate) fn recent(&self, cell: usize) -> String {
+        let recent = self.cells[cell].recent.lock().unwrap();
+        recent.iter().map(|write| format!("\n      {write}")).collect()
     }
 
     /// Descriptions of the violations.

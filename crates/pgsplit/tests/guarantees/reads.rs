@@ -24,6 +24,8 @@ struct Due {
     cell: usize,
     /// The version that had been acknowledged.
     acknowledged: i64,
+    /// When that was noted.
+    at: f64,
 }
 
 impl Session<'_> {
@@ -53,7 +55,8 @@ impl Session<'_> {
 
     fn due(&self, cells: &[usize]) -> Vec<Due> {
         let acknowledged = |cell: usize| self.model.cells[cell].acknowledged.load(SeqCst);
-        cells.iter().map(|cell| Due { cell: *cell, acknowledged: acknowledged(*cell) }).collect()
+        let at = self.model.now();
+        cells.iter().map(|cell| Due { cell: *cell, acknowledged: acknowledged(*cell), at }).collect()
     }
 
     fn read_one(&mut self, name: &str, act: impl FnOnce(&mut Self, &str, usize) -> Answer) -> bool {
@@ -188,7 +191,7 @@ impl Session<'_> {
     }
 
     fn check_version(&mut self, name: &str, due: &Due, version: i64, place: Place) {
-        let Due { cell, acknowledged } = *due;
+        let Due { cell, acknowledged, .. } = *due;
         let known = &self.model.cells[cell];
         known.seen.fetch_max(version, SeqCst);
         if version > known.attempted.load(SeqCst) {
@@ -218,10 +221,13 @@ impl Session<'_> {
     }
 
     fn broken(&mut self, guarantee: &'static str, name: &str, due: &Due, what: &str) {
-        let at = self.line.last_decision();
-        let (number, cell) = (self.number, due.cell);
-        let text =
-            format!("client {number}, read ({name}) of cell {cell} in cells{}: {what} ({at})", table(cell));
+        let (number, cell, at) = (self.number, due.cell, self.line.last_decision());
+        let (begun, recent) = (due.at, self.model.recent(cell));
+        let text = format!(
+            "client {number}, read ({name}) of cell {cell} in cells{} at {begun:.3}: {what}; SHOW pgsplit.last: {at}; \
+             writes:{recent}\n     ",
+            table(cell)
+        );
         self.model.violation(guarantee, &text);
     }
 }

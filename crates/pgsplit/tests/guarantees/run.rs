@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) deaths: usize,
     /// The longest pause between two operations, in milliseconds.
     pub(crate) pause: usize,
+    /// So many clients do not wait for the flush of their commits. A primary that crashes may lose those.
+    pub(crate) asynchronous: usize,
     /// What happens to replicas.
     pub(crate) replicas: &'static [Fault],
     /// What happens to the primary.
@@ -41,6 +43,7 @@ pub(crate) const USUAL: Plan = Plan {
     flushes: 5,
     deaths: 2,
     pause: 12,
+    asynchronous: 0,
     replicas: chaos::REPLICA,
     primary: chaos::PRIMARY,
     bug: None,

@@ -34,7 +34,7 @@ pub(crate) struct Session<'r> {
 impl<'r> Session<'r> {
     /// Plays to the end.
     pub(crate) fn play(model: &'r Model, plan: &'r Plan, proxy: &'r Proxy, number: usize, seed: u64) {
-        let Some(line) = connect(model, proxy) else { return };
+        let Some(line) = connect(model, plan, proxy, number) else { return };
         let mut session = Self {
             model,
             plan,
@@ -86,7 +86,7 @@ impl<'r> Session<'r> {
         if answer.end == End::Ready(b'I') {
             return true;
         }
-        let Some(line) = connect(self.model, self.proxy) else { return false };
+        let Some(line) = connect(self.model, self.plan, self.proxy, self.number) else { return false };
         self.line = line;
         self.last.fill(0);
         self.prepared.fill(false);
@@ -96,10 +96,15 @@ impl<'r> Session<'r> {
 }
 
 /// A new connection, when there is one before the end.
-fn connect(model: &Model, proxy: &Proxy) -> Option<Line> {
+fn connect(model: &Model, plan: &Plan, proxy: &Proxy, number: usize) -> Option<Line> {
     while !model.is_over() {
         match Line::open(proxy) {
-            Ok(line) => return Some(line),
+            Ok(line) if number >= plan.asynchronous => return Some(line),
+            Ok(mut line) => {
+                if line.query("SET synchronous_commit = off").is_good() {
+                    return Some(line);
+                }
+            }
             Err(error) => {
                 let text = error.to_string();
                 let code = text.split(' ').next().unwrap_or_default();

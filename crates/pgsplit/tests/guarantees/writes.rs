@@ -138,12 +138,13 @@ impl Session<'_> {
     /// Chooses cells and an operation, has them written, and notes what was told of it.
     fn write(
         &mut self,
-        name: &str,
+        name: &'static str,
         cells: usize,
         logged: bool,
         act: impl FnOnce(&mut Self, &Intent) -> Outcome,
     ) -> bool {
         let intent = self.intend(cells, logged);
+        let sent = self.model.now();
         let Outcome { told, answer } = act(self, &intent);
         self.model.count("write", name);
         let kind = match &told {
@@ -157,7 +158,7 @@ impl Session<'_> {
                 self.last[*cell] = *version;
                 self.check_tags(*cell, &answer);
             }
-            self.model.settle(*cell, *version, &told);
+            self.model.settle(*cell, *version, &told, (name, sent));
         }
         if let Some(operation) = intent.operation {
             let account = &self.model.accounts[self.number];
