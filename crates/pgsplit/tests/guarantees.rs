@@ -65,6 +65,19 @@ fn asynchronous_commits_are_seen_too() {
     holds(&Plan { time: time() / 3, asynchronous: 1, primary: &[Fault::Restart, Fault::Terminate], ..USUAL });
 }
 
+/// Where nothing is promised much is found, which shows that the checker can tell.
+#[test]
+fn eventual_reads_break_all_of_it() {
+    let lagging = &[Fault::Pause, Fault::Delay];
+    let time = Duration::from_secs(6);
+    let level = "[consistency]\nlevel = 'eventual'";
+    let came = run::play(&Plan { time, level, replicas: lagging, primary: &[], ..USUAL }, run::seed());
+    for guarantee in ["own writes", "causal", "monotonic"] {
+        assert!(came.violations.get(guarantee).is_some_and(|count| *count > 10), "{guarantee}");
+    }
+    assert_eq!(came.violations.len(), 3, "writes are safe at every level: {:?}", came.violations);
+}
+
 /// What is known to be wrong is found: each of the ways to get it wrong, planted on purpose.
 #[cfg(feature = "planted")]
 #[test]

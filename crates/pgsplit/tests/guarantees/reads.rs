@@ -204,13 +204,15 @@ impl Session<'_> {
         if version < acknowledged {
             let guarantee = if owner(cell) == self.number { "own writes" } else { "causal" };
             self.broken(guarantee, name, due, &format!("{version} after {acknowledged} was acknowledged"));
-        } else if version < last {
-            // A replica may show a commit an instant before the primary does, which nothing can prevent. So a step back is
-            // one only if the session has not gone to the primary for it.
-            let excused = match place {
-                Place::Primary | Place::Unknown => true,
-                Place::Shown => self.line.last_decision().contains("target=primary"),
-            };
+        }
+        if version < last {
+            // A replica may show a commit an instant before the primary does, which nothing can prevent. So what was seen
+            // but not acknowledged may be missing on the primary.
+            let excused = acknowledged < last
+                && match place {
+                    Place::Primary | Place::Unknown => true,
+                    Place::Shown => self.line.last_decision().contains("target=primary"),
+                };
             if excused {
                 self.model.count("ahead", "replica before primary");
             } else {

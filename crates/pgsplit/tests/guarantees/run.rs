@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) replicas: &'static [Fault],
     /// What happens to the primary.
     pub(crate) primary: &'static [Fault],
+    /// More of the configuration.
+    pub(crate) level: &'static str,
     /// A bug on purpose: the first violation ends the run.
     pub(crate) bug: Option<&'static str>,
 }
@@ -46,6 +48,7 @@ pub(crate) const USUAL: Plan = Plan {
     asynchronous: 0,
     replicas: chaos::REPLICA,
     primary: chaos::PRIMARY,
+    level: "",
     bug: None,
 };
 
@@ -94,7 +97,7 @@ pub(crate) fn play(plan: &Plan, seed: u64) -> Came {
     let (cluster, model) = (cluster(), Model::new(plan.bug.is_some()));
     let directory = tempfile::tempdir().unwrap();
     let program = program(directory.path(), plan.bug);
-    let proxy = Proxy::start(&program, &cluster, "").unwrap();
+    let proxy = Proxy::start(&program, &cluster, plan.level).unwrap();
     let before = proxy.metrics().unwrap();
     thread::scope(|scope| {
         let model = &model;
