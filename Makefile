@@ -29,7 +29,7 @@ stale: setup ## 200,000 writes, each read back at once elsewhere while replay st
 	STALE_TRIALS=$$((STALE_TRIALS / 3)) cargo test --locked -p pgsplit --features planted --test stale -- --nocapture planted
 
 guarantees: export GUARANTEES_SECONDS ?= 900
-guarantees: setup ## 15 minutes of histories at random with faults, each read and write checked against what is promised; then with bugs on purpose (GUARANTEES_SECONDS, GUARANTEES_SEED, GUARANTEES_BUG="no-marks")
+guarantees: setup ## 25 minutes of histories at random with faults, each read and write checked against what is promised; then with bugs on purpose (GUARANTEES_SECONDS, GUARANTEES_SEED, GUARANTEES_BUG="no-marks")
 	cargo test --release --locked -p pgsplit --test guarantees -- --nocapture --test-threads 1
 	cargo test --locked -p pgsplit --features planted --test guarantees -- --nocapture planted
 

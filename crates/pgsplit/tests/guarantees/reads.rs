@@ -15,8 +15,6 @@ enum Place {
     Primary,
     /// `SHOW pgsplit.last` tells.
     Shown,
-    /// That shows where its session's statement before it ran.
-    Unknown,
 }
 
 /// What must be seen of a cell: noted before the read is sent.
@@ -100,7 +98,7 @@ impl Session<'_> {
         let due = self.due(&[cell]);
         let rest = [message::bind("", "", &[]), message::execute("", 0), message::sync()];
         let answer = self.line.talk(&rest);
-        self.check("one, parsed early", &due, &answer, Place::Unknown)
+        self.check("one, parsed early", &due, &answer, Place::Shown)
     }
 
     /// All cells of a table in one statement.
@@ -210,7 +208,7 @@ impl Session<'_> {
             // but not acknowledged may be missing on the primary.
             let excused = acknowledged < last
                 && match place {
-                    Place::Primary | Place::Unknown => true,
+                    Place::Primary => true,
                     Place::Shown => self.line.last_decision().contains("target=primary"),
                 };
             if excused {
