@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use pgsplit_net::Stream;
 use pgsplit_pool::UserPools;
+use pgsplit_route::Decision;
 use pgsplit_route::rules::Words;
 use pgsplit_sql::Facts;
 use pgsplit_wire::Limits;
@@ -60,6 +61,8 @@ pub(crate) struct Session {
     pub audience: Option<Box<Audience>>,
     /// The last statement's decision.
     pub last: Option<Last>,
+    /// The decision of a batch of which only preparations have been sent.
+    pub begun: Option<Box<Decision>>,
     /// What is said with the end of the present answer (`pgsplit.trace`).
     pub notice: Option<Box<str>>,
     /// The present unit has ended with an error that the client was told.

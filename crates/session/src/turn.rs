@@ -298,6 +298,8 @@ impl Session {
                     self.count_rules(attempt, &decision);
                 }
                 self.note_decision(attempt, decision.clone());
+            } else {
+                self.note_execution(attempt);
             }
             if !attempt.stale.is_empty() && self.refuse_changed(&attempt.stale).await? {
                 return self.after(attempt.end).await;
