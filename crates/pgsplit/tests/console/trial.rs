@@ -74,13 +74,13 @@ pub(crate) fn keeps_others_waiting(cluster: &Cluster) {
     write("wait = '3s'");
     let (code, said) = pgsplit(&proxy, "reload", &["--confirm", "1h"]);
     assert_eq!(code, Some(0), "{said}");
-    std::thread::sleep(Duration::from_millis(1500));
+    std::thread::park_timeout(Duration::from_millis(1500));
     assert_eq!(refusals(), (0, 0.0));
     proxy.signal(Signal::HUP);
     refused(1);
     write("wait = '20s'");
     refused(2);
-    std::thread::sleep(Duration::from_millis(1500));
+    std::thread::park_timeout(Duration::from_millis(1500));
     assert_eq!(refusals(), (2, 2.0), "it is said once");
     assert_eq!(setting(&mut console, "pool.wait"), "3s");
     let (code, said) = pgsplit(&proxy, "reload", &["--confirmed"]);
