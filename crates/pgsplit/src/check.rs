@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use pgsplit_config::{Config, Problem};
 
 use crate::explain::look;
-use crate::{cli, expectations, names, output, unsupported, validate};
+use crate::{cli, expectations, names, output, rights, unsupported, validate};
 
 /// Prints what is wrong and a summary. The exit code is 0, or 1 when there are errors.
 pub(crate) fn check(asked: &cli::Check) -> anyhow::Result<ExitCode> {
@@ -27,12 +27,9 @@ pub(crate) fn check(asked: &cli::Check) -> anyhow::Result<ExitCode> {
                 notes.push(format!("{shown}: no test meets {}", listed(&tested.untested)));
             }
             if asked.live && errors.is_empty() {
-                match look(&config, &asked.database, |_, catalog| names::unknown(&config, catalog)) {
-                    Ok(unknown) => warnings.extend(
-                        unknown.iter().map(|(key, message)| Problem::at(path, key, message).to_string()),
-                    ),
-                    Err(error) => errors.push(format!("{shown}: {error:#}")),
-                }
+                let live = live(&config, path, &asked.database);
+                errors.extend(live.0);
+                warnings.extend(live.1);
             }
             (errors, warnings)
         }
@@ -50,6 +47,33 @@ pub(crate) fn check(asked: &cli::Check) -> anyhow::Result<ExitCode> {
     writeln!(text, "{}: {verdict} ({})", path.display(), counts.join(", "))?;
     output::print(&text)?;
     Ok(if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Errors and warnings that only the servers can tell.
+fn live(config: &Config, path: &Path, database: &str) -> (Vec<String>, Vec<String>) {
+    let failed = |error: anyhow::Error| vec![format!("{}: {error:#}", path.display())];
+    let lacks = match rights::missing(config) {
+        Ok(lacks) => lacks,
+        Err(error) => return (failed(error), Vec::new()),
+    };
+    let mut errors = Vec::new();
+    if !lacks.is_empty() {
+        let message = format!(
+            "`{}` lacks rights that it needs; as a superuser, on the primary:\n{}",
+            config.auth.user,
+            lacks.join("\n")
+        );
+        errors.push(Problem::at(path, "auth.user", &message).to_string());
+    }
+    match look(config, database, |_, catalog| names::unknown(config, catalog)) {
+        Ok(unknown) => {
+            let warning = |(key, message): &(String, String)| Problem::at(path, key, message).to_string();
+            (errors, unknown.iter().map(warning).collect())
+        }
+        // Mostly for want of what it lacks.
+        Err(_) if !errors.is_empty() => (errors, Vec::new()),
+        Err(error) => (failed(error), Vec::new()),
+    }
 }
 
 fn listed(rules: &[String]) -> String {

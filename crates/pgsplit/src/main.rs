@@ -19,6 +19,7 @@ mod names;
 mod output;
 mod proxy;
 mod reload;
+mod rights;
 mod run;
 mod signals;
 mod spill;

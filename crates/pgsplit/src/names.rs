@@ -1,33 +1,59 @@
-//! Tables and functions that rules name and the database does not have.
+//! Tables and functions that the configuration names and the database does not have.
 
 use pgsplit_config::{Config, nearest};
 use pgsplit_sql::Catalog;
 
 use crate::wiring;
 
-/// Each of them: the key of the rule, and what may have been meant.
+/// Each of them: the key, and what may have been meant.
 pub(crate) fn unknown(config: &Config, catalog: &Catalog) -> Vec<(String, String)> {
+    let mut found = of_rules(config, catalog);
+    let routing = &config.routing;
+    for (key, names) in [
+        ("functions_read_only", &routing.functions_read_only),
+        ("functions_write", &routing.functions_write),
+        ("functions_stateless", &routing.functions_stateless),
+    ] {
+        let unknown = names.iter().filter_map(|name| function(catalog, split(name)));
+        found.extend(unknown.map(|said| (format!("routing.{key}"), said)));
+    }
+    let triggers = routing.triggers.iter().flat_map(|(table, written)| std::iter::once(table).chain(written));
+    let unknown = triggers.filter_map(|name| table(catalog, split(name)));
+    found.extend(unknown.map(|said| ("routing.triggers".to_owned(), said)));
+    found
+}
+
+/// A name of the configuration, with its schema where it has one.
+fn split(name: &str) -> (Option<&str>, &str) {
+    name.split_once('.').map_or((None, name), |(schema, name)| (Some(schema), name))
+}
+
+fn table(catalog: &Catalog, (schema, name): (Option<&str>, &str)) -> Option<String> {
+    let system = name.starts_with("pg_") || matches!(schema, Some("pg_catalog" | "information_schema"));
+    if system || is_known(schema, catalog.schemas(name)) {
+        return None;
+    }
+    Some(sentence("table", schema, name, meant(schema, name, catalog.relation_names())))
+}
+
+fn function(catalog: &Catalog, (schema, name): (Option<&str>, &str)) -> Option<String> {
+    let builtin = schema.is_none_or(|schema| schema == "pg_catalog")
+        && pgsplit_sql::builtin::function(name) != pgsplit_sql::builtin::Function::Unlisted;
+    if builtin || is_known(schema, catalog.function_schemas(name)) {
+        return None;
+    }
+    Some(sentence("function", schema, name, meant(schema, name, catalog.function_names())))
+}
+
+fn of_rules(config: &Config, catalog: &Catalog) -> Vec<(String, String)> {
     let rules = wiring::rules(config);
     let mut found = Vec::new();
     for (i, (rule, written)) in rules.iter().zip(&config.rules).enumerate() {
-        for (schema, name) in rule.tables() {
-            let system =
-                name.starts_with("pg_") || matches!(schema, Some("pg_catalog" | "information_schema"));
-            if system || is_known(schema, catalog.schemas(name)) {
-                continue;
-            }
-            let list = if written.matching.tables.is_empty() { "only_tables" } else { "tables" };
-            let near = meant(schema, name, catalog.relation_names());
-            found.push((format!("rules[{i}].match.{list}"), sentence("table", schema, name, near)));
-        }
-        for (schema, name) in rule.functions() {
-            let builtin = schema.is_none_or(|schema| schema == "pg_catalog")
-                && pgsplit_sql::builtin::function(name) != pgsplit_sql::builtin::Function::Unlisted;
-            if !builtin && !is_known(schema, catalog.function_schemas(name)) {
-                let near = meant(schema, name, catalog.function_names());
-                found.push((format!("rules[{i}].match.functions"), sentence("function", schema, name, near)));
-            }
-        }
+        let list = if written.matching.tables.is_empty() { "only_tables" } else { "tables" };
+        let tables = rule.tables().filter_map(|name| table(catalog, name));
+        found.extend(tables.map(|said| (format!("rules[{i}].match.{list}"), said)));
+        let functions = rule.functions().filter_map(|name| function(catalog, name));
+        found.extend(functions.map(|said| (format!("rules[{i}].match.functions"), said)));
     }
     found
 }

@@ -289,3 +289,69 @@ fn explains(cluster: &Cluster) {
     assert_eq!((&unknown["target"], &unknown["reason"]), (&"primary".into(), &"relation:lost".into()));
     assert_eq!(unknown["candidates"], serde_json::json!([cluster.primary().address()]));
 }
+
+fn checks_live(cluster: &Cluster) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pgsplit.toml");
+    let primary = cluster.primary();
+    let tables = "CREATE TABLE \"Session\" (id int); CREATE FUNCTION score(int) RETURNS int LANGUAGE sql AS 'SELECT $1'";
+    primary.sql("app", tables).unwrap();
+    let check = |settings: &str| {
+        fs::write(&path, settings).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pgsplit"));
+        let output =
+            command.args(["check", "--live", "--database", "app", "-c"]).arg(&path).output().unwrap();
+        let (said, _) = text(&output);
+        (output.status.code(), said.replace(&format!("{}", path.display()), "FILE"))
+    };
+    let names = "[routing]\nfunctions_read_only = ['score', 'scor']\nfunctions_write = ['public.scores', 'now']\n\
+        functions_stateless = ['nothing_like_it']\ntriggers = { 'Session' = ['kept'], 'sessions' = ['Kept'] }\n\
+        [[rules]]\nname = 'r'\nmatch.tables = ['session', 'kept']\ntarget = 'primary'\n";
+    let (code, said) = check(&configuration(cluster, names));
+    assert_eq!(code, Some(0), "{said}");
+    for (key, expected) in [
+        ("rules[0].match.tables", "table `session`; did you mean `Session`?"),
+        ("routing.functions_read_only", "function `scor`; did you mean `score`?"),
+        ("routing.functions_write", "function `public.scores`; did you mean `public.score`?"),
+        ("routing.functions_stateless", "function `nothing_like_it`"),
+        ("routing.triggers", "table `Kept`; did you mean `kept`?"),
+        ("routing.triggers", "table `sessions`; did you mean `Session`?"),
+    ] {
+        let line = format!("{key}: the database has no {expected}");
+        assert!(said.lines().any(|shown| shown.ends_with(&line)), "{line} is not in\n{said}");
+    }
+    assert_eq!(said.matches("the database has no").count(), 6, "{said}");
+    lacks(cluster, &check);
+}
+
+/// What a login lacks is said as SQL that gives it.
+fn lacks(cluster: &Cluster, check: &dyn Fn(&str) -> (Option<i32>, String)) {
+    let primary = cluster.primary();
+    let roles = "CREATE ROLE \"Weak\" PASSWORD 'weak'; CREATE DATABASE closed; \
+        REVOKE CONNECT ON DATABASE closed FROM PUBLIC";
+    roles.split("; ").for_each(|statement| drop(primary.sql("postgres", statement).unwrap()));
+    cluster.wait_caught_up().unwrap();
+    let account = Account::PGSPLIT;
+    let weak = configuration(cluster, "")
+        .replace(&format!("'{}'", account.user()), "'Weak'")
+        .replace(&format!("'{}'", account.password()), "'weak'");
+    let needs = |expected: &[&str]| {
+        let (code, said) = check(&weak);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("auth.user: `Weak` lacks rights that it needs"), "{said}");
+        let starts = ["ALTER ", "GRANT ", "--"];
+        let sql: Vec<_> =
+            said.lines().filter(|line| starts.iter().any(|start| line.starts_with(start))).collect();
+        assert_eq!(sql, expected, "{said}");
+        sql.iter().for_each(|statement| drop(primary.sql("postgres", statement).unwrap()));
+        cluster.wait_caught_up().unwrap();
+    };
+    needs(&["ALTER ROLE \"Weak\" LOGIN;"]);
+    needs(&[
+        "GRANT pg_monitor TO \"Weak\";",
+        "GRANT SELECT ON pg_catalog.pg_authid TO \"Weak\"; -- in postgres",
+        "GRANT CONNECT ON DATABASE closed TO \"Weak\";",
+    ]);
+    let (code, said) = check(&weak);
+    assert!(code == Some(0) && !said.contains("lacks"), "{said}");
+}
