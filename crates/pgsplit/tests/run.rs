@@ -129,6 +129,7 @@ fn a_life() {
     refuses_a_taken_port(&cluster);
     refuses_tests_that_fail(&cluster);
     explains(&cluster);
+    checks_live(&cluster);
 }
 
 fn serves_and_counts(cluster: &Cluster) {
