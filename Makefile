@@ -5,7 +5,7 @@ TEST_LIMIT ?= 25m
 CONFORMANCE_LIMIT ?= 120m
 export RUST_TEST_THREADS ?= 2
 
-.PHONY: help demo test soak stale failover patroni conformance conformance-quick bench compare budget marketplace prisma setup
+.PHONY: help demo test soak stale guarantees failover patroni conformance conformance-quick bench compare budget marketplace prisma setup
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile | expand -t 24
@@ -14,6 +14,7 @@ demo: setup ## a real local cluster with pgsplit in front; Ctrl-C removes it (AR
 	cargo run --release --locked -p pgsplit -- demo $(ARGS)
 
 test: setup ## all tests, against a real primary and replicas
+	@scripts/setup iptables ip:iproute2
 	@scripts/drivers-setup
 	@# At a terminal the tests must hear Ctrl-C; elsewhere the time limit must reach all of them.
 	@if [ -t 0 ]; then foreground=--foreground; fi; \
@@ -27,6 +28,11 @@ stale: export STALE_TRIALS ?= 30000
 stale: setup ## 200,000 writes, each read back at once elsewhere while replay stands still at random; then the same with bugs on purpose (STALE_TRIALS, STALE_SEED)
 	cargo test --release --locked -p pgsplit --test stale -- --nocapture --test-threads 1
 	STALE_TRIALS=$$((STALE_TRIALS / 3)) cargo test --locked -p pgsplit --features planted --test stale -- --nocapture planted
+
+guarantees: export GUARANTEES_SECONDS ?= 900
+guarantees: setup ## 25 minutes of histories at random with faults, each read and write checked against what is promised; then with bugs on purpose (GUARANTEES_SECONDS, GUARANTEES_SEED, GUARANTEES_BUG="no-marks")
+	cargo test --release --locked -p pgsplit --test guarantees -- --nocapture --test-threads 1
+	cargo test --locked -p pgsplit --features planted --test guarantees -- --nocapture planted
 
 patroni: export PATRONI_DIR ?= /var/tmp/pgsplit-patroni
 patroni: setup ## a switchover and lost leaders under Patroni and etcd, with readers and writers (PATRONI_DIR, FAILOVER="switchover")

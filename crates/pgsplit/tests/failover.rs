@@ -16,6 +16,8 @@
 mod ledger;
 #[path = "failover/load.rs"]
 mod load;
+#[path = "failover/partition.rs"]
+mod partition;
 #[path = "failover/patroni.rs"]
 mod patroni;
 #[path = "failover/primary.rs"]
@@ -98,6 +100,13 @@ fn a_replica_takes_over_and_nothing_is_lost() {
     for (name, scene) in primary::scenes().into_iter().filter(|(name, _)| wanted(name)) {
         println!("{name}");
         scene();
+    }
+}
+
+#[test]
+fn a_replica_is_cut_off_and_nobody_sees_it() {
+    if wanted("a replica is cut off") {
+        partition::play();
     }
 }
 

@@ -100,6 +100,17 @@ fn a_strict_read_sees_writes_that_bypass_the_proxy() {
     assert!(seen.stale > 0, "the harness finds no stale read where there are some: {seen}");
 }
 
+/// A hint asks for more than the configuration.
+#[test]
+fn a_hint_makes_a_read_strict() {
+    let world = World::start();
+    let run = Run { kind: Kind::StrictHint, loaded: false, trials: trials(), level: EVENTUAL };
+    let seen = world.play(&run);
+    println!("strict by a hint: {seen}");
+    assert_eq!(seen.stale, 0, "{seen}");
+    assert!(seen.on_replicas > trials() / 10, "{seen}");
+}
+
 /// A token carries causality to a reader for whom nothing else does.
 #[test]
 fn a_token_makes_a_reader_wait_for_what_it_stands_for() {

@@ -5,6 +5,7 @@
 //! the lock that also says which connection runs the statement, and a connection with a count above zero is not
 //! given to anybody. The server closes the cancel's connection after it has signalled the backend.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,6 +29,8 @@ pub struct CancelTarget {
     pid: i32,
     key: Box<[u8]>,
     in_flight: AtomicU32,
+    /// Requests that were sent and of which it is not known that the server has acted on them.
+    unanswered: AtomicU32,
     landed: Notify,
 }
 
@@ -51,6 +54,7 @@ impl CancelTarget {
             pid,
             key: key.into(),
             in_flight: AtomicU32::new(0),
+            unanswered: AtomicU32::new(0),
             landed: Notify::new(),
         }
     }
@@ -79,6 +83,12 @@ impl CancelTarget {
         self.in_flight.load(Ordering::Acquire) > 0
     }
 
+    /// Whether a cancel may still reach the server, whenever that will be: the connection is of no use to anybody then.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        self.unanswered.load(Ordering::Acquire) > 0
+    }
+
     /// Waits until no cancel is on its way.
     pub async fn wait(&self) {
         loop {
@@ -99,8 +109,17 @@ impl InFlight {
             let mut stream = connect(target, tls, DEADLINE).await.ok()?;
             let mut out = BytesMut::new();
             build::cancel(&mut out, self.0.pid, &self.0.key);
+            self.0.unanswered.fetch_add(1, Ordering::AcqRel);
             stream.write_all(&out).await.ok()?;
-            stream.read_some(&mut [0; 16]).await.ok()
+            let answered = match stream.read_some(&mut [0; 16]).await {
+                Ok(read) => read == 0,
+                // The server closes a TLS connection without saying so.
+                Err(error) => error.kind() == io::ErrorKind::UnexpectedEof,
+            };
+            if answered {
+                self.0.unanswered.fetch_sub(1, Ordering::AcqRel);
+            }
+            Some(())
         };
         // A cancel that cannot be delivered is lost, as it is with PostgreSQL itself.
         let _ = tokio::time::timeout(DEADLINE, work).await;

@@ -196,11 +196,14 @@ impl Server {
     /// While a cancel request for it is on its way, nobody gets it: a late cancel must not hit another client.
     pub fn put_back(mut self: Box<Self>) {
         if !self.cancel.is_busy() {
-            return Pool::put(self);
+            if !self.cancel.is_doubtful() {
+                Pool::put(self);
+            }
+            return;
         }
         tokio::spawn(async move {
             let settled = tokio::time::timeout(cancel::DEADLINE, self.settle()).await;
-            if matches!(settled, Ok(Ok(()))) {
+            if matches!(settled, Ok(Ok(()))) && !self.cancel.is_doubtful() {
                 Pool::put(self);
             }
         });

@@ -9,6 +9,7 @@
 
 mod balance;
 mod decide;
+mod hint;
 mod latency;
 mod level;
 mod marks;
@@ -23,6 +24,7 @@ mod view;
 
 pub use balance::{Among, Balance, Excluded, Policy, pick};
 pub use decide::{Asked, Decision, SessionView, Target, decide};
+pub use hint::Hint;
 pub use latency::Latency;
 pub use level::Level;
 pub use marks::{Durability, Marks, Need};

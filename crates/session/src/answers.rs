@@ -30,7 +30,7 @@ pub(crate) enum Fate {
 
 /// Types whose bodies may be long and are never looked at.
 fn passes(tag: u8) -> bool {
-    matches!(tag, b'D' | b'd' | b'T' | b't' | b'V')
+    matches!(tag, b'D' | b'd' | b'T' | b't' | b'V' | b'N')
 }
 
 /// A run of bytes of one read that go to the client as they are; runs that end are copied to its buffer.

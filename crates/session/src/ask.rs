@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use pgsplit_config::ConsistencyLevel;
 use pgsplit_net::Peer;
 use pgsplit_pool::Settings;
 use pgsplit_route::rules::{Found, Mask, Rule, SearchPath, Share, Speaker, Words};
-use pgsplit_route::{Aim, Asked};
+use pgsplit_route::{Aim, Asked, Hint, Lsn};
 use pgsplit_sql::tags::Tags;
 use pgsplit_sql::{Around, Catalog, Facts};
 
@@ -22,6 +23,10 @@ pub(crate) struct Ask {
     pub prepares: bool,
     /// A replica has refused it before.
     pub refused: bool,
+    /// The level that a hint asks for.
+    pub level: Option<ConsistencyLevel>,
+    /// The position that a hint asks for; zero for none.
+    pub position: Lsn,
 }
 
 impl Ask {
@@ -46,6 +51,8 @@ impl Ask {
             found: Found { rule, shadow: self.found.shadow.or(other.found.shadow) },
             prepares: self.prepares && other.prepares,
             refused: self.refused || other.refused,
+            level: self.level.max(other.level),
+            position: self.position.max(other.position),
         }
     }
 }
@@ -83,12 +90,14 @@ pub(crate) struct Audience {
 impl Session {
     /// What a statement asks for.
     pub(crate) fn asks_for(&mut self, facts: &Facts, catalog: &Catalog, words: Words<'_>) -> Ask {
-        let word = words.hint.or(self.state.settings.own.now().target.as_deref());
+        let said = words.hint.filter(|_| self.settings.hints).map(Hint::read).unwrap_or_default();
+        let word = said.word.or(self.state.settings.own.now().target.as_deref());
         let word = word.filter(|_| self.settings.hints);
+        let (level, position) = (said.level, said.position.unwrap_or_default());
         let hint = word.and_then(|word| Aim::of_word(word, &self.shared.view.load()));
         let refused = self.shared.refusals.has(facts, &self.users.key);
         if self.settings.rules.is_empty() {
-            return Ask { hint, refused, ..Ask::default() };
+            return Ask { hint, refused, level, position, ..Ask::default() };
         }
         let rules = &self.settings.rules;
         let of_words = rules.of_words(Words { hint: word, tags: words.tags });
@@ -96,7 +105,7 @@ impl Session {
         let of_session = self.of_session(&mut audience);
         let found = rules.find(facts, catalog, of_session, of_words, || self.search_path());
         self.audience = Some(audience);
-        Ask { hint, found, prepares: false, refused }
+        Ask { hint, found, prepares: false, refused, level, position }
     }
 
     /// What the session is to the rules; asked again when the rules have changed, or a setting that they ask for.
@@ -130,10 +139,10 @@ impl Session {
         SearchPath::new(setting.as_deref(), &String::from_utf8_lossy(&self.users.key.user))
     }
 
-    /// What the decision is told of it. Of the level the session has the first word, then the rule.
+    /// What the decision is told of it. Of the level a hint has the first word, then the session, then the rule.
     pub(crate) fn asked(&self, ask: Ask) -> Asked<'_> {
         let rule = ask.rule(&self.settings);
-        let level = self.state.settings.own.now().consistency;
+        let level = ask.level.or(self.state.settings.own.now().consistency);
         Asked {
             hint: ask.hint,
             rule,

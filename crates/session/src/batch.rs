@@ -50,6 +50,8 @@ pub(crate) struct Survey {
     pub(crate) idle: bool,
     /// Among its texts is one that may be answered without a server.
     pub(crate) local: bool,
+    /// It shows `pgsplit.token`.
+    pub(crate) token: bool,
     /// What it asks for.
     pub(crate) ask: Ask,
 }
@@ -63,6 +65,9 @@ impl Session {
         self.tally.begin();
         let catalog = self.facts_of_catalog().await;
         let mut survey = self.survey(bytes, &catalog)?;
+        if survey.token && !self.fetch_token(end).await? {
+            return Ok(());
+        }
         if end == BatchEnd::Sync && self.link.is_none() && self.needs_no_server(bytes, &survey, &catalog)? {
             self.tally.begin();
             self.without_server(bytes, &survey, &catalog)?;
@@ -105,9 +110,7 @@ impl Session {
                 session.state.names.clone_from(names);
                 session.state.unnamed.clone_from(unnamed);
             }
-            if !session.open {
-                survey.mentions.iter().for_each(|facts| session.send_named(link, facts));
-            }
+            survey.mentions.iter().for_each(|facts| session.send_named(link, facts));
             session.send_batch(link, bytes, &survey, &catalog)
         })
         .await
@@ -161,6 +164,21 @@ impl Session {
         })
     }
 
+    /// Whether what has come of a batch is certain to go to the primary.
+    pub(crate) fn is_no_read(&self) -> bool {
+        let catalog = self.catalog.load();
+        let writes = |facts: Arc<Facts>| facts.verdict != Verdict::Read;
+        let begun = self.inbox.get(..self.scanned).unwrap_or_default();
+        self.link.as_ref().is_some_and(|link| self.open && !link.replica)
+            || frames(begun).any(|frame| match frame.tag {
+                b'P' => Parse::read(frame.body)
+                    .is_ok_and(|parse| writes(self.shared.analyzer.read(parse.text, &catalog).0)),
+                b'B' => Bind::read(frame.body)
+                    .is_ok_and(|bind| self.facts_of(bind.statement, &catalog).is_some_and(writes)),
+                _ => false,
+            })
+    }
+
     /// Looks through a batch: what it executes decides; if it executes nothing, what it prepares.
     fn survey(&mut self, bytes: &[u8], catalog: &Arc<Catalog>) -> Result<Survey, End> {
         let mut survey = Survey {
@@ -175,6 +193,7 @@ impl Session {
             executes: false,
             idle: true,
             local: false,
+            token: false,
             ask: Ask::default(),
         };
         self.begin_unit(catalog);
@@ -229,11 +248,13 @@ impl Session {
                             self.note_durability(bind.rest);
                             if let Some(known) = &known {
                                 self.note_durability(&known.statement.key.text);
+                                self.note_mentioned(&known.statement.key.text);
                             }
                         }
                         let ask = self.asks_for(&facts, catalog, words);
                         bound.ask(ask, &self.settings);
                         self.runs(&facts);
+                        survey.token |= Self::is_token(&facts);
                         survey.reads.add(&self.shared.marks, database, &facts.read);
                         bound.add(&facts);
                         self.tally.executes(facts.clone());

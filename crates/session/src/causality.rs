@@ -223,8 +223,8 @@ impl Session {
         }
     }
 
-    /// The level that holds for a read: the session's own, or else a rule's, or else the configuration's. Where other processes serve the
-    /// same clients, their writes are only seen by a strict read.
+    /// The level that holds for a read: a hint's, or else the session's own, a rule's, or the configuration's. Where other
+    /// processes serve the same clients, their writes are only seen by a strict read.
     fn level(&self, ask: Ask) -> Level {
         let level = self.asked(ask).level.unwrap_or(self.settings.consistency).into();
         if level == Level::Causal && self.settings.has_peers { Level::Strict } else { level }
@@ -233,7 +233,8 @@ impl Session {
     /// What a replica must be to answer a unit that reads this.
     pub(crate) fn wanted(&mut self, reads: Reads, ask: Ask) -> Wanted {
         let level = self.level(ask);
-        let position = self.state.settings.own.now().min_lsn.as_ref().map(|(_, at)| *at).unwrap_or_default();
+        let own = self.state.settings.own.now().min_lsn.as_ref().map(|(_, at)| *at).unwrap_or_default();
+        let position = own.max(ask.position);
         if level == Level::Eventual {
             return Wanted { position, ..Wanted::NOTHING };
         }
@@ -315,6 +316,9 @@ impl Session {
             || self.state.causality.open.asynchronous
             || self.catalog.load().is_asynchronous();
         let asynchronous = asynchronous && !planted("flushed");
+        if planted("no-marks") {
+            return;
+        }
         let durability = if asynchronous { Durability::Inserted } else { Durability::Flushed };
         let database = self.database();
         let now = self.present(&self.catalog.load());

@@ -326,7 +326,7 @@ impl Session {
                 self.link = Some(link);
             }
             // It has statements that nothing will close any more, or settings, or the server has ended it.
-            Some(link) if !link.strays.is_empty() || link.unclean || link.ended => drop(link),
+            Some(link) if link.has_leftovers() || link.unclean || link.ended => drop(link),
             Some(link) => link.part().put_back(),
             None => {}
         }

@@ -10,7 +10,8 @@ use bytes::{Buf, Bytes};
 use pgsplit_pool::{Replay, Settings};
 use pgsplit_route::PinReason;
 use pgsplit_sql::Effects;
-use pgsplit_wire::{Status, build};
+use pgsplit_wire::backend::Fields;
+use pgsplit_wire::{HEADER, Status, build, sqlstate};
 
 use crate::end::End;
 use crate::link::{To, What};
@@ -37,6 +38,7 @@ const QUESTION: &str = "\
 SELECT source, name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings \
  WHERE source OPERATOR(pg_catalog.=) ANY ('{session,client}') \
 UNION ALL SELECT 'role', '', pg_catalog.current_setting('role') \
+UNION ALL SELECT 'authorization', '', session_user::pg_catalog.text \
 UNION ALL SELECT 'temporary', '', '' WHERE EXISTS \
  (SELECT FROM pg_catalog.pg_class WHERE relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
  OR EXISTS (SELECT FROM pg_catalog.pg_proc WHERE pronamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
@@ -54,24 +56,37 @@ struct Found {
     settings: Vec<(Vec<u8>, Vec<u8>)>,
     /// What the connection was opened with and that is in force.
     opened: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The session's user.
+    authorization: Vec<u8>,
 }
 
 /// Names that may be custom settings, bounded in number; most sessions have none.
 #[derive(Debug, Default)]
 pub(crate) struct Mentioned {
     names: Box<[Box<[u8]>]>,
+    /// There were more.
+    more: bool,
 }
 
 impl Mentioned {
-    /// As many of the names as there is room for.
-    pub(crate) fn add(&mut self, names: impl Iterator<Item = Box<[u8]>>) {
-        let room = MOST_MENTIONED.saturating_sub(self.names.len());
-        let mut new = names.take(room).peekable();
-        if new.peek().is_some() {
-            let mut names = std::mem::take(&mut self.names).into_vec();
-            names.extend(new);
-            self.names = names.into_boxed_slice();
+    /// As many of the names as there is room for. Where there is none, nobody knows what may have been set.
+    pub(crate) fn add(&mut self, new: impl Iterator<Item = Box<[u8]>>) {
+        let mut new = new.peekable();
+        if self.more || new.peek().is_none() {
+            return;
         }
+        let mut names = std::mem::take(&mut self.names).into_vec();
+        for name in new {
+            if names.contains(&name) {
+                continue;
+            }
+            if names.len() >= MOST_MENTIONED {
+                self.more = true;
+                break;
+            }
+            names.push(name);
+        }
+        self.names = names.into_boxed_slice();
     }
 }
 
@@ -100,7 +115,7 @@ impl Session {
             return if restores { self.settle_quietly().await } else { Ok(()) };
         }
         let Some(link) = &mut self.link else { return Ok(()) };
-        let litter = std::mem::take(&mut link.litter);
+        let litter = link.take_litter();
         if !litter.is_empty() {
             for name in &litter {
                 build::close_statement(&mut link.out, name);
@@ -239,19 +254,28 @@ impl Session {
     async fn examine(&mut self, effects: Effects) -> Result<(), End> {
         Metrics::count(&self.shared.metrics.examinations);
         let hidden = effects.contains(Effects::OPAQUE);
+        let more = self.mentioned.more;
         let question = self.question(hidden);
         if let Some(link) = &mut self.link {
             link.query(&question, To::Examiner);
         }
-        self.settle_quietly().await?;
+        if !self.asked_in_time().await? {
+            return Ok(());
+        }
         let Some(link) = &mut self.link else { return Ok(()) };
         let found = Found::read(&std::mem::take(&mut link.found));
         if self.adopt(&found) {
             self.set_right().await?;
         }
+        let user = self.state.settings.current().get(b"session_authorization");
+        if found.authorization != user.unwrap_or(&self.users.key.user) {
+            // Hidden code has made the session another user's. Nobody else gets the connection.
+            self.pin(Some(PinReason::Setting));
+            return Ok(());
+        }
         if is_asked_for(self.state.pin) {
             // It outlasts what was found: no examination can tell that such a setting is gone.
-            let anything = effects.contains(Effects::SETS_ANYTHING) || hidden && self.was_misjudged();
+            let anything = more || effects.contains(Effects::SETS_ANYTHING) || hidden && self.was_misjudged();
             let anything = anything.then_some(PinReason::Opaque);
             self.pin(anything.or(found.pin));
         }
@@ -315,6 +339,28 @@ impl Session {
         self.mentioned.add(words.map(|word| word.to_ascii_lowercase().into()));
     }
 
+    /// Waits for the answer to the question. The session's own `statement_timeout` may end it: then nobody knows what is
+    /// there, and nobody else gets the connection. False then.
+    async fn asked_in_time(&mut self) -> Result<bool, End> {
+        if let Relayed::Broken(why) = self.relay(false).await? {
+            return Err(self.lost(&why));
+        }
+        let cancelled = self.link.as_ref().and_then(|link| link.fault.as_ref()).is_some_and(|frame| {
+            let fields = Fields(frame.get(HEADER..).unwrap_or_default());
+            fields.sqlstate() == sqlstate::QUERY_CANCELED
+        });
+        if !cancelled {
+            self.settle_quietly().await?;
+            return Ok(true);
+        }
+        if let Some(link) = &mut self.link {
+            link.fault = None;
+            link.found.clear();
+        }
+        self.pin(Some(PinReason::Opaque));
+        Ok(false)
+    }
+
     /// Waits for the answers to what was sent on the session's behalf. A failure ends the session: what is on the
     /// connection is not known any more.
     async fn settle_quietly(&mut self) -> Result<(), End> {
@@ -341,6 +387,9 @@ impl Session {
         for (name, value) in found.settings.iter().chain(&found.opened) {
             let known = current.get(name).filter(|known| known.eq_ignore_ascii_case(value));
             there.push((name, known.unwrap_or(value)));
+        }
+        if current.get(b"role") == Some(b"none") && !found.settings.iter().any(|(name, _)| name == b"role") {
+            there.push((b"role", b"none"));
         }
         let there = Settings::new(there);
         let own =
@@ -421,6 +470,10 @@ impl Found {
                     if &*value != b"none" {
                         found.settings.push((b"role".to_vec(), value.to_vec()));
                     }
+                    continue;
+                }
+                b"authorization" => {
+                    found.authorization = value.to_vec();
                     continue;
                 }
                 b"temporary" => PinReason::TemporaryObject,

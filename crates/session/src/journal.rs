@@ -80,7 +80,8 @@ impl Journal {
         }
         self.know(name);
         self.current = match name {
-            b"role" if value.eq_ignore_ascii_case(b"none") => self.current.without(name),
+            // Not the same as none set: the role's own default may be another.
+            b"role" if value.eq_ignore_ascii_case(b"none") => self.current.with(name, b"none"),
             _ => self.current.with(name, value),
         };
     }

@@ -53,6 +53,8 @@ pub(crate) struct Link {
     pub fault: Option<Bytes>,
     /// Statements under the client's own names, to be closed when the unit has ended.
     pub litter: Vec<Box<[u8]>>,
+    /// Statements that were parsed in a state in which they may mean something else than for others: as `litter`.
+    pub tainted: Vec<u64>,
     /// A statement returns something else than the client was told.
     pub changed: bool,
     /// Rows of the examination.
@@ -193,6 +195,7 @@ impl Link {
             resets: Resets::default(),
             fault: None,
             litter: Vec::new(),
+            tainted: Vec::new(),
             changed: false,
             found: Vec::new(),
             unclean: false,
@@ -213,8 +216,9 @@ impl Link {
         self.owed.push_back(Owed { what, to });
     }
 
-    /// Sends a simple query on the session's behalf.
+    /// Sends a simple query on the session's behalf. It destroys the unnamed statement (exec_simple_query in postgres.c).
     pub(crate) fn query(&mut self, text: &[u8], to: To) {
+        self.server.unnamed = None;
         build::query(&mut self.out, text);
         self.owe(What::Query { facts: None, next: 0 }, to);
     }
@@ -228,6 +232,7 @@ impl Link {
     /// Asks how many Syncs the server still answers. An empty query is answered in any state but the skipping of
     /// messages, which the Sync before it ends.
     pub(crate) fn probe(&mut self) {
+        self.server.unnamed = None;
         build::sync(&mut self.out);
         build::query(&mut self.out, b"");
         self.owe(What::Probe { syncs: 0, marked: false }, To::Session);
@@ -263,12 +268,29 @@ impl Link {
         self.copy_in || self.copy_rest > 0
     }
 
-    /// Makes a statement exist on the connection, with answers that nobody sees.
-    pub(crate) fn ensure(&mut self, statement: &Arc<Statement>) {
+    /// Makes a statement exist on the connection, with answers that nobody sees. Whether it did not before.
+    pub(crate) fn ensure(&mut self, statement: &Arc<Statement>) -> bool {
         if self.server.prepared.get(&statement.id).is_some() {
-            return;
+            return false;
         }
         self.prepare(statement, To::Silent, Undo::OnServer(statement.clone()));
+        true
+    }
+
+    /// Whether statements are on it that must be closed before others get it.
+    pub(crate) fn has_leftovers(&self) -> bool {
+        !(self.strays.is_empty() && self.litter.is_empty() && self.tainted.is_empty())
+    }
+
+    /// The names of what must be closed before the connection goes on.
+    pub(crate) fn take_litter(&mut self) -> Vec<Box<[u8]>> {
+        let mut litter = std::mem::take(&mut self.litter);
+        for id in self.tainted.drain(..) {
+            if self.server.prepared.pop(&id).is_some() {
+                litter.push(server_name(id).as_bytes().into());
+            }
+        }
+        litter
     }
 
     /// Sends Parse under the statement's server-side name; the least recently used one makes room.

@@ -413,6 +413,7 @@ impl Guest {
             mentioned: Mentioned::default(),
             audience: None,
             last: None,
+            begun: None,
             notice: None,
             failed: false,
             random: rand::random::<u32>() | 1,

@@ -13,7 +13,7 @@ use pgsplit_wire::{Status, build, sqlstate};
 
 use crate::answers::{Fate, OutOfStep};
 use crate::examine::Mentioned;
-use crate::link::{Held, Link, Owed, To, Undo, What};
+use crate::link::{Held, Link, NAME_PREFIX, Owed, To, Undo, What};
 use crate::prepared::{BoundCall, Portal};
 use crate::retry::failed_facts;
 use crate::session::Session;
@@ -220,6 +220,8 @@ impl Session {
             // The session may have asked for that, or the node is the primary no more.
             self.shared.pools.environment().report.hint(link.server.node);
         }
+        self.note_lost_statements(link, &fields);
+        let Some(front) = link.owed.front() else { return Ok(Fate::Forward) };
         let simple = matches!(front.what, What::Query { .. } | What::Function);
         if matches!(to, To::Session | To::Examiner) {
             link.fault = Some(whole_frame(b'E', body));
@@ -256,6 +258,25 @@ impl Session {
             self.fatal = true;
         }
         Ok(shown)
+    }
+
+    /// Hidden code has taken away what the connection is believed to have, or a shared statement returns something else than
+    /// it did when it was parsed: others must not meet that.
+    fn note_lost_statements(&self, link: &mut Link, fields: &Fields<'_>) {
+        let code = fields.sqlstate();
+        let is_ours =
+            |message: &[u8]| message.windows(NAME_PREFIX.len()).any(|part| part == NAME_PREFIX.as_bytes());
+        if code == *b"26000" && fields.get(b'M').is_some_and(is_ours) {
+            link.unclean = true;
+        }
+        if code == *b"0A000" && fields.get(b'R') == Some(b"RevalidateCachedQuery") {
+            let portal = match link.owed.front().map(|owed| &owed.what) {
+                Some(What::Execute { portal: Some(portal) }) => Some(portal),
+                Some(What::Bind { portal, .. }) => self.state.portals.get(portal),
+                _ => None,
+            };
+            link.tainted.extend(portal.map(|portal| portal.prepared.statement.id));
+        }
     }
 
     /// A statement of the client was carried out.

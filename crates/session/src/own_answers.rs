@@ -22,7 +22,7 @@ impl Session {
         if let Command::Show(name) = command {
             let value = match Name::of(name)? {
                 Name::Last => self.last_decision(),
-                Name::Token => return Err(token_alone()),
+                Name::Token => self.tally.take_token().ok_or_else(token_unknown)?,
                 other => self.state.settings.own.now().show(other, self.settings.consistency).to_owned(),
             };
             if describe {
@@ -113,10 +113,7 @@ impl Session {
     /// Whether a statement would fail.
     pub(crate) fn check_own(&self, command: &Command) -> Result<(), PgError> {
         if let Command::Show(name) = command {
-            return match Name::of(name)? {
-                Name::Token => Err(token_alone()),
-                _ => Ok(()),
-            };
+            return Name::of(name).map(|_| ());
         }
         let mut trial = crate::own::OwnJournal::new(self.state.settings.own.now().clone());
         trial.change(command, |word| self.shared.knows_target(word))
@@ -180,7 +177,7 @@ fn raising(error: &PgError) -> Vec<u8> {
     format!("DO LANGUAGE plpgsql {}", literal(&body)).into_bytes()
 }
 
-/// The token is asked for in a query of its own, because the primary is asked for it.
-fn token_alone() -> PgError {
-    PgError::error(*b"0A000", "pgsplit.token can be shown only by a simple query of its own")
+/// The primary is asked for the token before a statement is carried out that is one of its own, or the only one of a batch.
+fn token_unknown() -> PgError {
+    PgError::error(*b"0A000", "pgsplit.token can be shown only by a statement of its own")
 }

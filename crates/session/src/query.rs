@@ -153,7 +153,8 @@ impl Session {
         self.state.status = Status::Idle;
     }
 
-    /// Prepares under the client's own names what the text mentions by name.
+    /// Prepares under the client's own names what the text mentions by name; with a Sync of its own where that does not
+    /// end what the client has begun.
     pub(crate) fn send_named(&mut self, link: &mut crate::link::Link, facts: &Facts) {
         if !facts.effects.contains(Effects::SQL_PREPARED) || link.status == Status::Failed {
             return;
@@ -166,7 +167,9 @@ impl Session {
             if let Some(prepared) = self.state.names.get(name) {
                 let key = &prepared.statement.key;
                 link.prepare_as(name, &key.text, &key.types);
-                link.sync();
+                if !self.open {
+                    link.sync();
+                }
             }
         }
     }

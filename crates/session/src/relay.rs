@@ -128,7 +128,7 @@ impl Session {
         if let Some(why) = self.alarmed(cx, link) {
             return Poll::Ready(Ok(Relayed::Broken(why)));
         }
-        if listen && link.out.len() < MAX_PENDING {
+        if listen && link.out.len() < MAX_PENDING && self.outbox.len() < MAX_PENDING {
             ready!(self.poll_client(cx))?;
             return Poll::Ready(Ok(Relayed::Client));
         }

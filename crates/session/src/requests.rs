@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use bytes::BytesMut;
 use pgsplit_pool::{Statement, StatementKey};
+use pgsplit_route::PinReason;
 use pgsplit_sql::{Catalog, Effects, Facts, scan};
 use pgsplit_wire::frontend::{Bind, Kind, Parse, execute, target};
 use pgsplit_wire::{Frame, Status, build};
@@ -36,9 +37,7 @@ impl Session {
             catalog: catalog.version(),
         };
         // While a change of the catalog is under way its version says nothing: an older plan could be met.
-        let changing = catalog.version() == 0
-            || self.catalog.is_stale()
-            || (self.state.effects | self.state.expected).intersects(Effects::DDL | Effects::MAYBE_DDL);
+        let changing = catalog.version() == 0 || self.catalog.is_stale() || self.is_uncertain();
         let statement =
             if shared && !changing { self.users.statements.intern(key) } else { Statement::alone(key) };
         let prepared = Prepared {
@@ -50,6 +49,27 @@ impl Session {
             described: AtomicU64::new(0),
         };
         (Arc::new(prepared), shared)
+    }
+
+    /// Whether a text may mean something else for this session now than its settings and the catalog say: by what holds for
+    /// the transaction only, by a temporary table, by what hidden code has set, or by a change that may be rolled back.
+    fn is_uncertain(&self) -> bool {
+        const CAUSES: Effects =
+            Effects::DDL.union(Effects::MAYBE_DDL).union(Effects::OPAQUE).union(Effects::SETTING_OPAQUE);
+        let pin = self.state.pin;
+        self.state.is_local
+            || (self.state.effects | self.state.expected).intersects(CAUSES)
+            || matches!(pin, Some(PinReason::TemporaryObject | PinReason::Opaque | PinReason::Setting))
+    }
+
+    /// Makes a statement exist on the connection. Where it may mean something else than for others it is closed before
+    /// these get the connection.
+    pub(crate) fn ensure(&mut self, link: &mut Link, statement: &Arc<Statement>) {
+        if link.ensure(statement)
+            && (self.is_uncertain() || statement.key.settings != *self.state.settings.meaning())
+        {
+            link.tainted.push(statement.id);
+        }
     }
 
     /// Gives a name a meaning, or takes it away; returns what it meant before.
@@ -141,10 +161,9 @@ impl Session {
             self.send_unknown(link, bind.statement, |out, name| {
                 build::bind(out, bind.portal, name, bind.rest)
             });
-            link.owe(
-                What::Bind { portal: bind.portal.into(), before: None, effects: Effects::NONE },
-                To::Client,
-            );
+            let portal: Box<[u8]> = bind.portal.into();
+            let before = self.state.portals.set(&portal, None);
+            link.owe(What::Bind { portal, before, effects: Effects::NONE }, To::Client);
             return Ok(());
         };
         let portal: Box<[u8]> = bind.portal.into();
@@ -157,7 +176,7 @@ impl Session {
             link.ensure_unnamed(&prepared.statement);
             link.out.extend_from_slice(frame.bytes);
         } else {
-            link.ensure(&prepared.statement);
+            self.ensure(link, &prepared.statement);
             let name = server_name(prepared.statement.id);
             build::bind(&mut link.out, bind.portal, name.as_bytes(), bind.rest);
         }
@@ -188,7 +207,7 @@ impl Session {
                 link.out.extend_from_slice(frame.bytes);
             }
             Some(prepared) => {
-                link.ensure(&prepared.statement);
+                self.ensure(link, &prepared.statement);
                 let name = server_name(prepared.statement.id);
                 build::describe_statement(&mut link.out, name.as_bytes());
             }

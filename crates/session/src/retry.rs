@@ -193,6 +193,7 @@ impl Session {
             && link.status == Status::Idle
             && link.fault.is_none()
             && !link.ended
+            && !link.has_leftovers()
         {
             link.held = Held::No;
             link.part().put_back();

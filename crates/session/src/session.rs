@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use pgsplit_net::Stream;
 use pgsplit_pool::UserPools;
+use pgsplit_route::Decision;
 use pgsplit_route::rules::Words;
 use pgsplit_sql::Facts;
 use pgsplit_wire::Limits;
@@ -60,6 +61,8 @@ pub(crate) struct Session {
     pub audience: Option<Box<Audience>>,
     /// The last statement's decision.
     pub last: Option<Last>,
+    /// The decision of a batch of which only preparations have been sent.
+    pub begun: Option<Box<Decision>>,
     /// What is said with the end of the present answer (`pgsplit.trace`).
     pub notice: Option<Box<str>>,
     /// The present unit has ended with an error that the client was told.
@@ -92,6 +95,8 @@ struct Rest {
     tags: Vec<u8>,
     /// The word of the first hint.
     hint: Option<Box<str>>,
+    /// `pgsplit.token`, when it is about to be shown.
+    token: Option<String>,
     /// How long it has waited for a server connection.
     waited: Duration,
 }
@@ -143,6 +148,16 @@ impl Tally {
     /// The word of the hint.
     pub(crate) fn hint(&self) -> Option<&str> {
         self.rest.as_ref()?.hint.as_deref()
+    }
+
+    /// `pgsplit.token` is about to be shown.
+    pub(crate) fn set_token(&mut self, token: String) {
+        self.rest.get_or_insert_default().token = Some(token);
+    }
+
+    /// What was set.
+    pub(crate) fn take_token(&mut self) -> Option<String> {
+        self.rest.as_mut()?.token.take()
     }
 
     /// Notes that it had to wait for a server connection.

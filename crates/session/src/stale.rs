@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use foldhash::fast::FixedState;
+use pgsplit_sql::Effects;
 use pgsplit_wire::{PgError, Status, build, sqlstate};
 
 use crate::end::End;
@@ -22,23 +23,28 @@ impl Session {
     /// Describes those statements that the held connection does not have. True when one of them has changed, or cannot
     /// be prepared any more: then the client has been told, up to ReadyForQuery.
     pub(crate) async fn refuse_changed(&mut self, stale: &[Arc<Prepared>]) -> Result<bool, End> {
-        let Some(link) = self.link.as_mut().filter(|link| link.status != Status::Failed) else {
+        let Some(mut link) = self.link.take_if(|link| link.status != Status::Failed) else {
             return Ok(false);
         };
         let mut asked = false;
-        for prepared in stale.iter().filter(|prepared| prepared.described.load(Ordering::Relaxed) != 0) {
+        let told = stale.iter().filter(|prepared| prepared.described.load(Ordering::Relaxed) != 0);
+        // What calls another by its name is told when that is there.
+        for prepared in told.filter(|prepared| !prepared.facts.effects.contains(Effects::SQL_PREPARED)) {
             if link.server.prepared.get(&prepared.statement.id).is_none() {
-                link.ensure(&prepared.statement);
+                self.ensure(&mut link, &prepared.statement);
                 build::describe_statement(&mut link.out, server_name(prepared.statement.id).as_bytes());
                 link.owe(What::Describe { prepared: Some(prepared.clone()) }, To::Silent);
                 asked = true;
             }
         }
+        if asked {
+            link.changed = false;
+            link.sync();
+        }
+        self.link = Some(link);
         if !asked {
             return Ok(false);
         }
-        link.changed = false;
-        link.sync();
         self.ask().await?;
         if self.link.as_ref().is_some_and(|link| link.changed) {
             self.fail_changed().await?;

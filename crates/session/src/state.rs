@@ -30,6 +30,8 @@ pub(crate) struct State {
     pub effects: Effects,
     /// What the present unit may leave behind besides, if it fails half-way.
     pub expected: Effects,
+    /// Something was set for the present transaction only.
+    pub is_local: bool,
     /// An error came since the last commit.
     pub errored: bool,
     pub unnamed: Option<Arc<Prepared>>,
@@ -53,6 +55,7 @@ impl State {
             lost: false,
             effects: Effects::NONE,
             expected: Effects::NONE,
+            is_local: false,
             errored: false,
             unnamed: None,
             names: Names::default(),
@@ -109,7 +112,10 @@ impl State {
     pub(crate) fn done(&mut self, statement: &Statement, calls: &[BoundCall], tag: &[u8]) {
         for call in calls {
             match &call.value {
-                _ if call.local => self.settings.know(&call.name),
+                _ if call.local => {
+                    self.is_local = true;
+                    self.settings.know(&call.name);
+                }
                 Some(value) => self.assign(&call.name, value),
                 None => self.settings.reset(&call.name),
             }
@@ -117,7 +123,10 @@ impl State {
         let rolled_back = tag.starts_with(b"ROLLBACK");
         match &statement.command {
             Command::Set { local: false, name, value } => self.set(name, value),
-            Command::Set { local: true, name, .. } => self.settings.know(name.as_bytes()),
+            Command::Set { local: true, name, .. } => {
+                self.is_local = true;
+                self.settings.know(name.as_bytes());
+            }
             Command::SetSessionCharacteristics(modes) => self.characteristics(*modes),
             Command::Reset(name) => self.settings.reset(name.as_bytes()),
             Command::ResetAll => self.settings.reset_all(),
@@ -223,6 +232,7 @@ impl State {
                 self.settings.commit()
             }
             self.errored = false;
+            self.is_local = false;
             self.portals.clear();
         } else if self.errored && status == Status::Transaction {
             // The error was undone by ROLLBACK TO.

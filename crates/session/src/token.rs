@@ -19,13 +19,44 @@ const NAME: &str = "pgsplit.token";
 impl Session {
     /// Whether a simple query asks for the token, and can be answered here.
     pub(crate) fn asks_token(&self, facts: &Facts) -> bool {
-        let asks =
-            facts.single().is_some_and(|one| matches!(&one.command, Command::Show(name) if &**name == NAME));
-        asks && self.state.status != Status::Failed && !self.state.lost
+        Self::is_token(facts) && self.state.status != Status::Failed && !self.state.lost
     }
 
     /// Answers it.
     pub(crate) async fn show_token(&mut self) -> Result<(), End> {
+        match self.token().await {
+            Ok(token) => {
+                self.say_value(&token);
+                Ok(())
+            }
+            Err(NoLink::Failed(frame)) => self.fail(&frame, BatchEnd::Sync),
+            Err(NoLink::End(end)) => Err(end),
+            Err(NoLink::Elsewhere(_) | NoLink::Again) => Ok(()),
+        }
+    }
+
+    /// Before a batch that shows it is carried out: asks for it. False when the batch has failed with that.
+    pub(crate) async fn fetch_token(&mut self, end: BatchEnd) -> Result<bool, End> {
+        match self.token().await {
+            Ok(token) => self.tally.set_token(token),
+            Err(NoLink::Failed(frame)) if self.link.is_none() => {
+                self.fail(&frame, end)?;
+                return Ok(false);
+            }
+            Err(NoLink::End(end)) => return Err(end),
+            // In a transaction of a server the statement itself will say that there is none.
+            Err(_) => {}
+        }
+        Ok(true)
+    }
+
+    /// Whether a text shows it.
+    pub(crate) fn is_token(facts: &Facts) -> bool {
+        facts.single().is_some_and(|one| matches!(&one.command, Command::Show(name) if &**name == NAME))
+    }
+
+    /// The position, as text.
+    async fn token(&mut self) -> Result<String, NoLink> {
         let need = self.state.causality.seen.primary();
         let control = self.shared.control.clone();
         let waited = self
@@ -39,22 +70,14 @@ impl Session {
         if let Some(link) = &self.link {
             self.handle.set_running(Some(link.server.cancel.clone()));
         }
-        let failed = |error: PgError| NoLink::from(error);
-        let sample = waited.and_then(|sample| {
-            sample.ok_or_else(|| {
-                failed(PgError::error(sqlstate::CANNOT_CONNECT_NOW, "the primary did not say how far it is"))
-            })
-        });
-        match sample {
-            Ok(sample) => {
-                let position = if need.inserted > 0 { sample.inserted } else { sample.flushed };
-                self.say_value(&position.to_string());
-                Ok(())
-            }
-            Err(NoLink::Failed(frame)) => self.fail(&frame, BatchEnd::Sync),
-            Err(NoLink::End(end)) => Err(end),
-            Err(NoLink::Elsewhere(_) | NoLink::Again) => Ok(()),
-        }
+        let sample = waited?.ok_or_else(|| {
+            NoLink::from(PgError::error(
+                sqlstate::CANNOT_CONNECT_NOW,
+                "the primary did not say how far it is",
+            ))
+        })?;
+        let position = if need.inserted > 0 { sample.inserted } else { sample.flushed };
+        Ok(position.to_string())
     }
 
     /// One row with one column of text, as SHOW answers.

@@ -19,7 +19,12 @@ pub(crate) struct Last {
 impl Session {
     /// Remembers a decision, and says it if the session has asked for that.
     pub(crate) fn note_decision(&mut self, attempt: &Attempt, decision: Decision) {
-        let Some(link) = self.link.as_ref().filter(|_| !attempt.ask.prepares) else { return };
+        self.begun = None;
+        if attempt.ask.prepares {
+            self.begun = Some(Box::new(decision));
+            return;
+        }
+        let Some(link) = &self.link else { return };
         self.last = Some(Last {
             node: link.server.node,
             decision,
@@ -28,6 +33,16 @@ impl Session {
         });
         self.notice =
             self.state.settings.own.now().trace.then(|| format!("pgsplit: {}", self.last_decision()).into());
+    }
+
+    /// What goes on after a Flush: if only preparations came before it, what it executes is where they went.
+    pub(crate) fn note_execution(&mut self, attempt: &Attempt) {
+        if !attempt.ask.prepares
+            && let Some(decision) = self.begun.take()
+        {
+            self.count_rules(attempt, &decision);
+            self.note_decision(attempt, *decision);
+        }
     }
 
     /// The last statement's decision in words.

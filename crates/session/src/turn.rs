@@ -93,8 +93,13 @@ impl Session {
                 self.copy_in().await?;
                 continue;
             }
+            let before = self.scanned;
             match next_unit(&self.inbox, &mut self.scanned, Self::limits())? {
                 Some(unit) => self.unit(unit).await?,
+                None if before < EAGER && self.scanned >= EAGER && self.is_no_read() => {
+                    let length = std::mem::take(&mut self.scanned);
+                    self.unit(Unit::Batch(length, BatchEnd::More)).await?;
+                }
                 None => return Ok(()),
             }
         }
@@ -293,6 +298,8 @@ impl Session {
                     self.count_rules(attempt, &decision);
                 }
                 self.note_decision(attempt, decision.clone());
+            } else {
+                self.note_execution(attempt);
             }
             if !attempt.stale.is_empty() && self.refuse_changed(&attempt.stale).await? {
                 return self.after(attempt.end).await;
@@ -453,6 +460,9 @@ impl Session {
         Ok(())
     }
 }
+
+/// So much of a batch is sent before its end is known, when it is known to be no read: an error should come soon.
+const EAGER: usize = 64 * 1024;
 
 /// How often the cluster may change while a unit looks for a connection.
 const MOST_AGAIN: u32 = 10;

@@ -30,12 +30,12 @@ pub(crate) fn heal(cluster: &Cluster) {
     cluster.wait_caught_up().unwrap();
 }
 
-fn takes_reads(proxy: &Proxy, cluster: &Cluster, replica: usize) -> bool {
+pub(crate) fn takes_reads(proxy: &Proxy, cluster: &Cluster, replica: usize) -> bool {
     let address = cluster.replica(replica).address();
     sample(proxy, "pgsplit_node_takes_reads", &[("node", &address)]) == 1.0
 }
 
-fn ran_on(proxy: &Proxy, cluster: &Cluster, replica: usize) -> f64 {
+pub(crate) fn ran_on(proxy: &Proxy, cluster: &Cluster, replica: usize) -> f64 {
     sample(proxy, "pgsplit_queries_total", &[("node", &cluster.replica(replica).address())])
 }
 

@@ -51,6 +51,13 @@ const WORK_MEM: &str = "current_setting('work_mem')";
 const TENANT: &str = "current_setting('app.tenant', true)";
 const TABLE: &str = "to_regclass('tt') IS NULL";
 
+/// More names with a dot than are remembered, the setting's last.
+fn many_names() -> String {
+    let names: Vec<_> = (0..150).map(|n| format!("'s{n}.n{n}' = ''")).collect();
+    let names = names.join(" OR ");
+    format!("DO $$ BEGIN PERFORM 1 WHERE {names}; PERFORM set_config('app.tenant', 'tenant1', false); END $$")
+}
+
 fn case(name: &'static str) -> Case {
     Case::new(name).two().setup(MAKERS)
 }
@@ -145,6 +152,7 @@ fn custom() -> Vec<Case> {
             "hidden custom setting in DO",
             "DO $$ BEGIN PERFORM set_config('app.tenant', 'tenant1', false); END $$",
         ),
+        made("hidden custom setting behind many other names", &many_names()),
         made("hidden custom setting by SET in DO", "DO $$ BEGIN SET app.tenant = 'tenant1'; END $$"),
         made("hidden custom setting in a function", "SELECT makes_custom()"),
         made("hidden custom setting in a function of sql", "SELECT makes_custom_sql()"),

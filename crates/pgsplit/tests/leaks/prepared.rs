@@ -1,6 +1,6 @@
 //! Prepared statements: of the protocol, and of SQL.
 
-use pgsplit_testkit::peer::message::{bind, close, describe, execute, parse, query, sync};
+use pgsplit_testkit::peer::message::{bind, close, describe, execute, flush, parse, query, sync};
 
 use crate::stage::Case;
 
@@ -11,6 +11,9 @@ fn named(name: &str, sql: &str) -> Vec<Vec<u8>> {
 fn run(name: &str, parameters: &[Option<&str>]) -> Vec<Vec<u8>> {
     vec![bind("", name, parameters), describe(b'P', ""), execute("", 0), sync()]
 }
+
+/// Its literal is made into an instant when it is parsed.
+const INSTANT: &str = "SELECT extract(epoch FROM timestamptz '2020-01-01 00:00')";
 
 fn runs(case: Case, who: &'static str, names: &[&str]) -> Case {
     names.iter().fold(case, |case, name| case.raw(who, run(name, &[]), 1))
@@ -56,6 +59,80 @@ fn protocol() -> Vec<Case> {
             .ask("a", "SELECT 1")
             .raw("a", run("", &[]), 1)
             .raw("b", run("", &[]), 1),
+        Case::new("prepared: the unnamed statement behind settings that are sent ahead")
+            .raw("a", named("", "SELECT 'of a', current_setting('work_mem')"), 1)
+            .raw("a", run("", &[]), 1)
+            .raw("a", named("x", "SET work_mem = '7MB'"), 1)
+            .raw("a", run("x", &[]), 1)
+            .raw("a", run("", &[]), 1)
+            .raw("b", named("s", "SELECT current_setting('work_mem')"), 1)
+            .raw("b", run("s", &[]), 1)
+            .raw("a", run("", &[]), 1),
+        runs(
+            Case::new("prepared: a literal under a zone that holds for the transaction")
+                .raw("a", named("s", INSTANT), 1)
+                .raw("b", named("s", INSTANT), 1)
+                .asks("a", &["BEGIN", "SET LOCAL TimeZone = 'Asia/Tokyo'"])
+                .raw("a", vec![bind("", "s", &[]), sync()], 1)
+                .raw("a", named("t", INSTANT), 1)
+                .raw("a", run("t", &[]), 1)
+                .ask("a", "COMMIT")
+                .ask("b", "BEGIN"),
+            "b",
+            &["s"],
+        )
+        .raw("b", named("t", INSTANT), 1)
+        .raw("b", run("t", &[]), 1)
+        .ask("b", "COMMIT"),
+        runs(
+            Case::new("prepared: a literal that was parsed under another zone")
+                .ask("b", "SET TimeZone = 'Asia/Tokyo'")
+                .ask("a", "SET TimeZone = 'Asia/Tokyo'")
+                .raw("a", named("s", INSTANT), 1)
+                .raw("b", named("s", INSTANT), 1)
+                .asks("a", &["SET TimeZone = 'UTC'", "BEGIN", "SELECT 1"])
+                .raw("a", vec![bind("", "s", &[]), sync()], 1)
+                .asks("a", &["COMMIT"])
+                .ask("b", "BEGIN"),
+            "b",
+            &["s"],
+        )
+        .ask("b", "COMMIT"),
+        Case::new("prepared: a change of its table that is rolled back")
+            .setup("DROP TABLE IF EXISTS p2; CREATE TABLE p2 (v int); ALTER TABLE p2 OWNER TO app; INSERT INTO p2 VALUES (1)")
+            .raw("a", named("s", "SELECT *, txid_current() > 0 FROM p2"), 1)
+            .raw("b", named("s", "SELECT *, txid_current() > 0 FROM p2"), 1)
+            .asks("a", &["BEGIN", "ALTER TABLE p2 ADD c int"])
+            .raw("a", vec![bind("", "s", &[]), sync()], 1)
+            .ask("a", "ROLLBACK")
+            .raw("b", run("s", &[]), 1)
+            .raw("a", run("s", &[]), 1),
+        Case::new("prepared: hidden code has deallocated everything")
+            .two()
+            .raw("a", named("s", "SELECT 1, txid_current() > 0"), 1)
+            .raw("b", named("s", "SELECT 1, txid_current() > 0"), 1)
+            .raw("b", run("s", &[]), 1)
+            .ask("a", "DO $$ BEGIN DEALLOCATE ALL; END $$")
+            .pinned("opaque")
+            .raw("b", run("s", &[]), 1)
+            .leave("a")
+            .raw("b", run("s", &[]), 1),
+        Case::new("EXECUTE of a protocol-level name that was given without a Sync")
+            .raw("a", vec![parse("m", "SELECT 7, txid_current() > 0", &[]), describe(b'S', "m"), flush()], 0)
+            .raw(
+                "a",
+                vec![
+                    parse("", "EXECUTE m", &[]),
+                    bind("", "", &[]),
+                    describe(b'P', ""),
+                    execute("", 0),
+                    sync(),
+                ],
+                1,
+            )
+            .raw("a", vec![parse("e", "EXECUTE m", &[]), describe(b'S', "e"), flush()], 0)
+            .raw("a", run("e", &[]), 1)
+            .raw("a", run("m", &[]), 1),
         Case::new("prepared: Close and use again")
             .raw("a", named("s", "SELECT 1"), 1)
             .raw("b", named("s", "SELECT 2"), 1)

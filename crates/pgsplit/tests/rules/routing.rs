@@ -14,6 +14,7 @@ pub(crate) fn scenes() -> Vec<Scene> {
         ("tables, routes and nodes", tables_routes_and_nodes),
         ("a write is never sent to a replica", writes),
         ("a statement that was prepared keeps its tags", prepared),
+        ("what is executed behind a Flush", flushed),
         ("traced statements share what a server has prepared", traced),
         ("a rule's timeout", timeout),
         ("shadow, of a rule and of everything", shadow),
@@ -116,6 +117,25 @@ fn prepared(cluster: &Cluster) {
     client.read_until(b'Z').unwrap();
     assert_eq!(last(&mut client), "primary rule:a");
     assert_eq!(went(&mut client, "SELECT 1"), "replica read");
+}
+
+/// As asyncpg does it: the statement is parsed and described, and executed once its description is known.
+fn flushed(cluster: &Cluster) {
+    let proxy = proxy(cluster, "[[rules]]\nname = 'a'\nmatch.route = '/a'\ntarget = 'primary'\n");
+    let mut client = client(&proxy);
+    for (text, expected, count) in
+        [("SELECT 1 /*route='/a'*/", "primary rule:a", 1.0), ("SELECT 3", "replica read", 1.0)]
+    {
+        client
+            .send_all(&[message::parse("", text, &[]), message::describe(b'S', ""), message::flush()])
+            .unwrap();
+        client.read_until(b'T').unwrap();
+        let rest = [message::bind("", "", &[]), message::execute("", 0), message::sync()];
+        client.send_all(&rest).unwrap();
+        client.read_until(b'Z').unwrap();
+        assert_eq!(last(&mut client), expected);
+        assert_eq!(hits(&proxy, "a", "primary"), count);
+    }
 }
 
 fn traced(cluster: &Cluster) {

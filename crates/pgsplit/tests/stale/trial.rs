@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     Asynchronous,
     /// The write goes past the proxy.
     Bypass,
+    /// The write goes past the proxy, and the read asks for the level.
+    StrictHint,
     /// The reader is given the writer's token.
     Token,
 }
@@ -48,17 +50,20 @@ pub(crate) struct Pair {
     reader: RawClient,
     row: usize,
     written: i64,
+    /// A comment behind the reader's statement.
+    hint: String,
 }
 
 impl Pair {
     pub(crate) fn new(world: &World, proxy: &Proxy, run: &Run, row: usize) -> Self {
         let client = || proxy.client(&Account::APP, "app").unwrap();
-        let mut writer = if run.kind == Kind::Bypass { world.direct() } else { client() };
+        let bypass = matches!(run.kind, Kind::Bypass | Kind::StrictHint);
+        let mut writer = if bypass { world.direct() } else { client() };
         if run.kind == Kind::Asynchronous {
             writer.query("SET synchronous_commit = off").unwrap();
         }
         let written = value(&mut world.direct(), &format!("SELECT v FROM stale WHERE id = {row}"));
-        Self { kind: run.kind, writer, reader: client(), row, written }
+        Self { kind: run.kind, writer, reader: client(), row, written, hint: String::new() }
     }
 
     /// Writes and reads; whether the read did not show the write.
@@ -71,6 +76,7 @@ impl Pair {
         }
         self.write();
         self.written += 1;
+        let read = format!("{read}{}", self.hint);
         let seen = match self.kind {
             Kind::Prepared => {
                 let rest = [message::bind("", "", &[]), message::execute("", 0), message::sync()];
@@ -87,14 +93,28 @@ impl Pair {
     fn write(&mut self) {
         let text = format!("UPDATE stale SET v = v + 1 WHERE id = {}", self.row);
         match self.kind {
+            Kind::StrictHint => {
+                self.writer.query(&text).unwrap();
+                self.hint = " /* pgsplit: strict */".to_owned();
+            }
             Kind::Simple | Kind::Asynchronous | Kind::Bypass | Kind::Prepared => {
                 self.writer.query(&text).unwrap();
             }
             Kind::Token => {
                 self.writer.query(&text).unwrap();
-                let rows = self.writer.rows("SHOW pgsplit.token").unwrap();
-                let token = rows[0][0].as_ref().unwrap();
-                self.reader.query(&format!("SET pgsplit.min_lsn = '{token}'")).unwrap();
+                // In turn, all the ways to carry a token.
+                if self.written % 2 == 0 {
+                    let rows = self.writer.rows("SHOW pgsplit.token").unwrap();
+                    let token = rows[0][0].as_ref().unwrap();
+                    self.reader.query(&format!("SET pgsplit.min_lsn = '{token}'")).unwrap();
+                    self.hint.clear();
+                } else {
+                    let batch = unnamed("SHOW pgsplit.token");
+                    self.writer.send_all(&[batch.as_slice(), &[message::sync()]].concat()).unwrap();
+                    let token = only_text(&mut self.writer);
+                    self.reader.query("RESET pgsplit.min_lsn").unwrap();
+                    self.hint = format!(" /* pgsplit: min_lsn={token} */");
+                }
             }
             Kind::Hasty => {
                 let hasty = "SELECT set_config('synchronous_commit', 'off', true)";
@@ -135,7 +155,11 @@ fn extended_value(client: &mut RawClient, text: &str) -> i64 {
 }
 
 fn only_value(client: &mut RawClient) -> i64 {
+    only_text(client).parse().unwrap()
+}
+
+fn only_text(client: &mut RawClient) -> String {
     let answers = client.read_until(b'Z').unwrap();
     let row = answers.iter().find(|message| message.tag == b'D').unwrap_or_else(|| panic!("{answers:?}"));
-    row.columns().unwrap()[0].as_ref().unwrap().parse().unwrap()
+    row.columns().unwrap()[0].clone().unwrap()
 }

@@ -67,7 +67,9 @@ fn special(name: &str) -> Option<Effects> {
         | "pg_create_physical_replication_slot"
         | "pg_copy_logical_replication_slot"
         | "pg_copy_physical_replication_slot"
-        | "pg_replication_origin_session_setup" => Effects::OTHER_STATE,
+        | "pg_replication_origin_session_setup"
+        | "dblink_connect"
+        | "dblink_connect_u" => Effects::OTHER_STATE,
         "pg_import_system_collations" => Effects::DDL,
         // Volatile or node-local, without a trace in the session.
         "pg_notify" | "txid_current" | "version" | "pg_terminate_backend" | "pg_cancel_backend" => {

@@ -32,8 +32,20 @@ const PLAIN: [&str; 21] = [
 ];
 
 /// Statements of which all is known when nothing is filled in.
-const CONSTANT: [&str; 9] =
-    ["call", "deallocate", "discard", "explain", "listen", "prepare", "reset", "show", "unlisten"];
+const CONSTANT: [&str; 7] = ["call", "explain", "listen", "prepare", "reset", "show", "unlisten"];
+
+/// Words in a source that leave state behind of which no server can be asked, or take away what is not the session's.
+const LASTING: [&str; 9] = [
+    "dblink_connect",
+    "dblink_connect_u",
+    "deallocate",
+    "discard",
+    "pg_backup_start",
+    "pg_replication_origin_session_setup",
+    "pg_start_backup",
+    "seed",
+    "setseed",
+];
 
 /// Functions that run a text or whatever a text names.
 const RUNNERS: [&str; 12] = [
@@ -79,7 +91,7 @@ impl Source {
     /// Of a function in another language: nothing is known of what it runs, if it can run anything.
     pub(super) fn of_other(text: &str) -> Self {
         let text = text.to_ascii_lowercase();
-        let runs = ["plpy", "spi", "exec", "query", "prepare", "cursor", "eval"];
+        let runs = ["plpy", "spi", "exec", "query", "prepare", "cursor", "eval", "_shared", "gd[", "sd["];
         Self { anything: runs.iter().any(|word| text.contains(word)), ..Self::default() }
     }
 
@@ -104,7 +116,8 @@ impl Source {
                 self.anything |=
                     view.kind(at + 1) == Some(Kind::String) || view.word_is(at + 1, &["language"])
             }
-            runner => self.anything |= runs_text(runner),
+            "load" => self.anything |= view.kind(at + 1) == Some(Kind::String),
+            word => self.anything |= runs_text(word) || LASTING.contains(&word),
         }
         self.words.insert(name);
     }
@@ -292,7 +305,7 @@ impl Template {
             "set_config" | "extension" => false,
             "execute" => view.word_is(at + 1, &["function", "procedure"]),
             "do" => view.kind(at + 1) != Some(Kind::String) && !view.word_is(at + 1, &["language"]),
-            _ if runs_text(name) => false,
+            _ if runs_text(name) || LASTING.contains(&name) => false,
             _ if name == FILLED[0] && view.is(at + 1, "(") => {
                 let first = if at >= 2 && view.is(at - 1, ".") { at - 2 } else { at };
                 first > 0 && view.word_is(first - 1, &BEFORE_TABLE)
@@ -399,6 +412,10 @@ mod tests {
             "BEGIN EXECUTE format(template, x); END",
             "BEGIN EXECUTE (sql); END",
             "BEGIN PERFORM set_config(name, 'x', false); END",
+            "BEGIN DEALLOCATE ALL; END",
+            "BEGIN EXECUTE 'DEALLOCATE ALL'; END",
+            "BEGIN PERFORM setseed(0.5); END",
+            "BEGIN LOAD 'auto_explain'; END",
             "BEGIN PERFORM set_config('app.' || name, 'x', false); END",
             "BEGIN PERFORM query_to_xml(q, true, true, ''); END",
             "BEGIN EXECUTE 'CREATE EXTENSION x'; END",
