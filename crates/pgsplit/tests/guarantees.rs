@@ -3,8 +3,8 @@
 //! what was acknowledged before it began, or than what its session has seen; nothing that was acknowledged may be lost,
 //! nothing may happen twice, and nothing that was refused may be there.
 //!
-//! `GUARANTEES_SECONDS` sets how long it takes (`make guarantees`: 15 minutes, and two shorter parts), `GUARANTEES_SEED` repeats its choices,
-//! and `GUARANTEES_BUG` picks among the bugs on purpose.
+//! `GUARANTEES_SECONDS` sets how long the longest part takes (`make guarantees`: 15 minutes), `GUARANTEES_SEED` repeats
+//! its choices, and `GUARANTEES_BUG` picks among the bugs on purpose.
 
 #![allow(
     clippy::unwrap_used,
