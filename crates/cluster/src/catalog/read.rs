@@ -121,7 +121,6 @@ impl Questions {
         let (
             functions,
             relations,
-            trees,
             operators,
             casts,
             types,
@@ -133,11 +132,11 @@ impl Questions {
             custom_settings,
             asks_sequences,
             asynchronous,
+            trees,
             (),
         ) = tokio::try_join!(
             all(client, functions, function),
             all(client, relations, relation),
-            all(client, trees, tree),
             all(client, operators, operator),
             all(client, casts, cast),
             all(client, types, kind),
@@ -149,6 +148,8 @@ impl Questions {
             all(client, custom, |row| row.try_get(0)),
             asks,
             asynchronous,
+            // The last one: it locks views and what they read, which somebody's LOCK ... NOWAIT might meet.
+            all(client, trees, tree),
             client.batch_execute("COMMIT"),
         )?;
         Ok(Rows {

@@ -56,6 +56,9 @@ pub(crate) fn run(stage: &Stage, order: Order) -> Outcomes {
     if stage.is_proxied() {
         let diffs = fs::read_to_string(stage.results.join("regression.diffs")).unwrap_or_default();
         except(&mut outcomes, &diffs);
+        if !outcomes.failed().is_empty() {
+            println!("{diffs}");
+        }
     }
     outcomes
 }
