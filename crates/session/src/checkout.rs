@@ -272,8 +272,15 @@ impl Session {
             (_, Some(frame)) => {
                 let replica = self.link.as_ref().filter(|link| link.replica).map(|link| link.server.node);
                 self.detach();
-                // A role or schema may not have been replayed there yet.
-                Err(replica.map_or_else(|| NoLink::Failed(as_error(&frame)), NoLink::Elsewhere))
+                let fields =
+                    pgsplit_wire::backend::Fields(frame.get(pgsplit_wire::HEADER..).unwrap_or_default());
+                // A role or schema may not have been replayed there yet. A connection that the server has ended has been
+                // sent nothing of the client's.
+                match replica {
+                    Some(node) => Err(NoLink::Elsewhere(node)),
+                    None if fields.is_fatal() => Err(NoLink::Again),
+                    None => Err(NoLink::Failed(as_error(&frame))),
+                }
             }
             (Relayed::Broken(why), None) => {
                 let node = self.link.as_ref().map(|link| (link.server.node, link.replica));

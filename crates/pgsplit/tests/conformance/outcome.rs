@@ -31,6 +31,16 @@ impl Outcomes {
         self.tests.insert(test.to_owned(), outcome);
     }
 
+    /// Tests that have failed, and have passed when the suite was run again.
+    pub(crate) fn pardon(&mut self, again: &Self) {
+        for test in self.failed() {
+            if let Some(outcome @ (Outcome::Passed | Outcome::Excepted)) = again.of(&test) {
+                println!("  {test}: failed once, and not again");
+                self.replace(&test, outcome);
+            }
+        }
+    }
+
     pub(crate) fn of(&self, test: &str) -> Option<Outcome> {
         self.tests.get(test).copied()
     }

@@ -20,17 +20,21 @@ impl Report {
 
     /// Tests whose outcome through pgsplit is not that of the direct connection. One that fails directly proves nothing.
     pub(crate) fn differences(&self) -> Vec<String> {
-        let mut differences = Vec::new();
-        for (suite, direct, proxied) in &self.0 {
-            for name in direct.names().filter(|name| differ(direct.of(name), proxied.of(name))) {
-                let through = proxied.of(name).map_or("not run".to_owned(), |outcome| format!("{outcome:?}"));
-                differences.push(format!("  {suite}: {name}: {}", through.to_lowercase()));
-            }
-            let new = proxied.failed().into_iter().filter(|name| direct.of(name).is_none());
-            differences.extend(new.map(|name| format!("  {suite}: {name}: failed, and not run directly")));
-        }
-        differences
+        let each = self.0.iter();
+        each.flat_map(|(suite, direct, proxied)| differences_of(suite, direct, proxied)).collect()
     }
+}
+
+/// Tests of one suite whose outcomes differ.
+pub(crate) fn differences_of(suite: &str, direct: &Outcomes, proxied: &Outcomes) -> Vec<String> {
+    let mut differences = Vec::new();
+    for name in direct.names().filter(|name| differ(direct.of(name), proxied.of(name))) {
+        let through = proxied.of(name).map_or("not run".to_owned(), |outcome| format!("{outcome:?}"));
+        differences.push(format!("  {suite}: {name}: {}", through.to_lowercase()));
+    }
+    let new = proxied.failed().into_iter().filter(|name| direct.of(name).is_none());
+    differences.extend(new.map(|name| format!("  {suite}: {name}: failed, and not run directly")));
+    differences
 }
 
 fn differ(direct: Option<Outcome>, proxied: Option<Outcome>) -> bool {
