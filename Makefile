@@ -1,7 +1,7 @@
 # `make` alone lists the targets. Each installs what it needs first, so a fresh Debian or Ubuntu
 # machine with Rust will do.
 
-TEST_LIMIT ?= 25m
+TEST_LIMIT ?= 35m
 CONFORMANCE_LIMIT ?= 120m
 export RUST_TEST_THREADS ?= 2
 
