@@ -26,7 +26,7 @@ impl Report {
 }
 
 /// Tests of one suite whose outcomes differ.
-pub(crate) fn differences_of(suite: &str, direct: &Outcomes, proxied: &Outcomes) -> Vec<String> {
+fn differences_of(suite: &str, direct: &Outcomes, proxied: &Outcomes) -> Vec<String> {
     let mut differences = Vec::new();
     for name in direct.names().filter(|name| differ(direct.of(name), proxied.of(name))) {
         let through = proxied.of(name).map_or("not run".to_owned(), |outcome| format!("{outcome:?}"));
