@@ -110,6 +110,7 @@ impl Session {
             || header.tag == b'S' && link.resets.any()
             || header.tag == b'Z' && self.notice.is_some()
             || header.tag == b'A'
+            || header.tag == b'E' && link.stand_in.is_some()
         {
             // The client may be told of changes behind it, or in its place.
             run.end(&mut self.outbox);

@@ -53,6 +53,10 @@ pub(crate) struct Link {
     pub fault: Option<Bytes>,
     /// Statements under the client's own names, to be closed when the unit has ended.
     pub litter: Vec<Box<[u8]>>,
+    /// Why a name that the client's text mentions could not be prepared: the ErrorResponse.
+    pub stand_in: Option<Bytes>,
+    /// The session has prepared statements by SQL on it, whose names are taken.
+    pub names_by_sql: bool,
     /// Statements that were parsed in a state in which they may mean something else than for others: as `litter`.
     pub tainted: Vec<u64>,
     /// A statement returns something else than the client was told.
@@ -93,6 +97,9 @@ pub(crate) enum To {
     Session,
     /// Statements prepared anew on this connection: the answer is swallowed, an error is the client's.
     Silent,
+    /// Statements prepared under the client's own name for a text that mentions it: the answer is swallowed, an error stands
+    /// in for the text's.
+    Named,
     /// The examination of the session's state.
     Examiner,
 }
@@ -195,6 +202,8 @@ impl Link {
             resets: Resets::default(),
             fault: None,
             litter: Vec::new(),
+            stand_in: None,
+            names_by_sql: false,
             tainted: Vec::new(),
             changed: false,
             found: Vec::new(),
@@ -311,14 +320,22 @@ impl Link {
 
     /// Makes a statement exist under the client's own name, until the unit has ended. Whatever had the name in this
     /// transaction may be gone, or another one.
-    pub(crate) fn prepare_as(&mut self, name: &[u8], text: &[u8], types: &[u8]) {
+    pub(crate) fn prepare_as(&mut self, name: &[u8], text: &[u8], types: &[u8], to: To) {
         build::close_statement(&mut self.out, name);
-        self.owe(What::Close, To::Silent);
+        self.owe(What::Close, to);
         build::parse(&mut self.out, name, text, types);
-        self.owe(What::Parse { undo: Undo::Nothing }, To::Silent);
+        self.owe(What::Parse { undo: Undo::Nothing }, to);
         if !self.litter.iter().any(|known| **known == *name) {
             self.litter.push(name.into());
         }
+    }
+
+    /// Asks the server whether a name is free: where SQL has prepared something under it the server says so, in its own words.
+    pub(crate) fn try_name(&mut self, name: &[u8], text: &[u8], types: &[u8]) {
+        build::parse(&mut self.out, name, text, types);
+        self.owe(What::Parse { undo: Undo::Nothing }, To::Silent);
+        build::close_statement(&mut self.out, name);
+        self.owe(What::Close, To::Silent);
     }
 
     fn evict(&mut self, id: u64) {

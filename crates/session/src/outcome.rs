@@ -160,6 +160,7 @@ impl Session {
         link.copy_in = false;
         if to == To::Client && !matches!(link.held, Held::Again(_)) {
             link.held = Held::No;
+            link.stand_in = None;
             link.told_before = None;
             self.say_trace();
             self.client_ready(link, status);
@@ -221,6 +222,9 @@ impl Session {
             self.shared.pools.environment().report.hint(link.server.node);
         }
         self.note_lost_statements(link, &fields);
+        if self.stands_in(link, body) {
+            return Ok(Fate::Swallow);
+        }
         let Some(front) = link.owed.front() else { return Ok(Fate::Forward) };
         let simple = matches!(front.what, What::Query { .. } | What::Function);
         if matches!(to, To::Session | To::Examiner) {
@@ -258,6 +262,28 @@ impl Session {
             self.fatal = true;
         }
         Ok(shown)
+    }
+
+    /// What a text mentions by name is prepared before it is sent (`send_named`). Where that fails, the text's own failure to
+    /// find the name is answered in the words of the first error, which a server that had the statement would have said.
+    fn stands_in(&mut self, link: &mut Link, body: &[u8]) -> bool {
+        match link.owed.front() {
+            Some(Owed { what: What::Parse { .. }, to: To::Named }) => {
+                self.drop_until_sync(link);
+                link.stand_in = Some(whole_frame(b'E', body));
+                true
+            }
+            Some(Owed { what: What::Query { .. }, to: To::Client })
+                if Fields(body).sqlstate() == *b"26000" && link.stand_in.is_some() =>
+            {
+                self.outbox.extend_from_slice(&link.stand_in.take().unwrap_or_default());
+                self.state.errored = true;
+                self.tally.failed = true;
+                self.failed = true;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Hidden code has taken away what the connection is believed to have, or a shared statement returns something else than
@@ -320,6 +346,11 @@ impl Session {
             Command::Discard(Discard::Sequences) => link.server.sequences = false,
             Command::Deallocate(None) => {
                 link.server.prepared.clear();
+            }
+            // The name is the client's own now.
+            Command::Prepare { name } => {
+                link.litter.retain(|litter| **litter != *name.as_bytes());
+                link.names_by_sql = true;
             }
             _ => {}
         }

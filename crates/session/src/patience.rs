@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pgsplit_pool::Server;
-use pgsplit_route::{Among, Excluded, Need, NodeId, Target, Wanted};
+use pgsplit_route::{Among, Excluded, Need, Node, NodeId, Target, Wanted};
 use pgsplit_wire::{PgError, sqlstate};
 
 use crate::checkout::NoLink;
@@ -48,17 +48,16 @@ impl Session {
         attempt: &Attempt,
         patience: &mut Patience,
     ) -> Result<bool, NoLink> {
-        let most = self.settings.consistency_wait;
         let among = self.asked(attempt.ask).among(excluded);
         match std::mem::replace(patience, Patience::Waited) {
             Patience::New => {
                 Metrics::count(&self.shared.metrics.stale_prevented);
-                if self.await_replica(wanted, among, most).await? {
+                if self.await_replica(wanted, among, self.patience(wanted)).await? {
                     return Ok(false);
                 }
             }
             Patience::Roaming(settled) => {
-                if !self.await_replica(wanted, among, most).await? {
+                if !self.await_replica(wanted, among, self.settings.consistency_wait).await? {
                     *wanted = settled;
                 }
                 *patience = Patience::New;
@@ -72,6 +71,21 @@ impl Session {
         self.acquire(Target::Primary, wanted, attempt.effects).await.map(|()| true)
     }
 
+    /// How long a replica is waited for. While there is no primary to fall back to, as long as for one, if a replica can get
+    /// there at all: nobody can tell what a position is worth that no primary has told.
+    fn patience(&self, wanted: &Wanted) -> Duration {
+        let attainable = wanted.newest() == 0 || self.shared.control.sampled(wanted.newest()).is_some();
+        if attainable && self.misses_primary() {
+            return self.settings.consistency_wait.max(self.settings.failover_wait);
+        }
+        self.settings.consistency_wait
+    }
+
+    /// There is no primary at the moment, for a read that would fall back to it.
+    fn misses_primary(&self) -> bool {
+        self.settings.fallback == Fallback::Primary && self.shared.view.load().writable().is_none()
+    }
+
     /// Now and then a session that has read from a replica chooses anew.
     pub(crate) fn roam(&mut self, wanted: &mut Wanted) -> Patience {
         if wanted.stay.is_none() || !self.random().is_multiple_of(ROAMS) {
@@ -81,7 +95,8 @@ impl Session {
         Patience::Roaming(std::mem::replace(wanted, free))
     }
 
-    /// No replica is far enough: waits until one is. False when none was in time.
+    /// No replica is far enough: waits until one is, or until there is a primary where there was none. False when neither
+    /// came in time.
     pub(crate) async fn await_replica(
         &mut self,
         wanted: &Wanted,
@@ -89,6 +104,7 @@ impl Session {
         most: Duration,
     ) -> Result<bool, NoLink> {
         let view = self.shared.view.clone();
+        let no_primary = self.misses_primary();
         let hopeless = |most| {
             let view = view.load();
             let mut replicas = view.nodes.iter().filter(|node| among.has(node)).peekable();
@@ -107,6 +123,7 @@ impl Session {
                     let view = view.load();
                     // As the decision has it, or it would be woken for nothing again and again.
                     view.nodes.iter().any(|node| among.has(node) && wanted.is_met_by(node))
+                        || no_primary && view.writable().is_some()
                 };
                 let stay = wanted.stay.map_or(Need::NONE, |stay| stay.need);
                 let position = if wanted.position.0 > 0 { marks.need_now() } else { Need::NONE };
@@ -123,8 +140,9 @@ impl Session {
     pub(crate) async fn confirm(&mut self, server: &Server, wanted: &Wanted) -> Result<Option<u64>, NoLink> {
         let (node, opened) = (server.node, server.opened);
         let view = self.shared.view.clone();
+        let known = view.clone();
         let met = move |wanted: &Wanted| {
-            let view = view.load();
+            let view = known.load();
             let node = view.node(node)?;
             // The life is read first: one that ends meanwhile ends the connection with it.
             let life = node.progress.life();
@@ -136,10 +154,11 @@ impl Session {
         if let Some(life) = met(wanted) {
             return Ok(Some(life));
         }
-        let (most, control) = (self.settings.consistency_wait, self.shared.control.clone());
+        let (most, control) = (self.patience(wanted), self.shared.control.clone());
         let (wanted, met_later) = (*wanted, met.clone());
         self.unless_cancelled(Box::pin(async move {
-            let holds = || met_later(&wanted).is_some();
+            let answers = || view.load().node(node).is_some_and(Node::answers);
+            let holds = || met_later(&wanted).is_some() || !answers();
             control.wait_positions(wanted.need, Some((node, opened)), most, &holds).await
         }))
         .await?;

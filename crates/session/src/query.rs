@@ -161,12 +161,16 @@ impl Session {
         }
         for statement in &facts.statements {
             let name = match &statement.command {
-                Command::Execute { name } | Command::Deallocate(Some(name)) => name.as_bytes(),
+                // PREPARE finds the name taken, and the server says so.
+                Command::Execute { name } | Command::Deallocate(Some(name)) | Command::Prepare { name } => {
+                    name.as_bytes()
+                }
                 _ => continue,
             };
             if let Some(prepared) = self.state.names.get(name) {
                 let key = &prepared.statement.key;
-                link.prepare_as(name, &key.text, &key.types);
+                let to = if self.open { To::Silent } else { To::Named };
+                link.prepare_as(name, &key.text, &key.types, to);
                 if !self.open {
                     link.sync();
                 }

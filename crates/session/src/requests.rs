@@ -138,6 +138,10 @@ impl Session {
         let statement = prepared.statement.clone();
         let name: Box<[u8]> = parse.name.into();
         let own = is_own_text(&prepared.facts);
+        let by_sql = link.names_by_sql || self.state.pin == Some(PinReason::Prepared);
+        if by_sql && !own && !name.is_empty() {
+            link.try_name(&name, parse.text, parse.types);
+        }
         let before = self.name(&name, Some(prepared));
         if own {
             link.say(Answer::ParseComplete, Undo::Name { name, before });
@@ -256,7 +260,7 @@ impl Session {
 
 /// A name that is taken: the server is made to say so, in its own words and with all that follows from an error.
 fn send_duplicate(link: &mut Link, parse: &Parse<'_>, frame: &Frame<'_>) {
-    link.prepare_as(parse.name, parse.text, parse.types);
+    link.prepare_as(parse.name, parse.text, parse.types, To::Silent);
     link.out.extend_from_slice(frame.bytes);
     link.owe(What::Parse { undo: Undo::Nothing }, To::Client);
 }

@@ -238,7 +238,9 @@ fn primary_restarts(cluster: &Cluster) {
 }
 
 fn primary_away(cluster: &Cluster) {
-    let proxy = proxy(cluster, "[health]\nfailover_wait = '700ms'\ninterval = '200ms'");
+    // No time to hear of a replica before a read turns to the primary, which is not there.
+    let settings = "[health]\nfailover_wait = '700ms'\ninterval = '200ms'\n[consistency]\nwait = '0s'";
+    let proxy = proxy(cluster, settings);
     let (mut a, mut b, mut c) = (client(&proxy), client(&proxy), client(&proxy));
     run(&mut b, &["BEGIN", "INSERT INTO counted VALUES (1)"]);
     std::thread::scope(|scope| {

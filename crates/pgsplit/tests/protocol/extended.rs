@@ -251,6 +251,49 @@ fn mixed() -> Vec<Case> {
             ],
         ),
         case(
+            "mixed: a name that Parse has taken",
+            [
+                send([
+                    p("a", "SELECT 5"),
+                    s(),
+                    q("PREPARE a AS SELECT 6"),
+                    q("EXECUTE a"),
+                    q("DEALLOCATE a; PREPARE a AS SELECT 7"),
+                    q("EXECUTE a"),
+                    q("DEALLOCATE ALL"),
+                ]),
+                Step::Ready(6),
+            ],
+        ),
+        case(
+            "mixed: a name that SQL has taken",
+            [
+                send([q("PREPARE z AS SELECT 6")]),
+                Step::Ready(1),
+                send([p("z", "SELECT 7"), s()]),
+                Step::Ready(1),
+                send([p("y", "SELECT 8"), b("", "y", &[]), e("", 0), s(), q("DEALLOCATE z")]),
+                Step::Ready(2),
+                send([p("z", "SELECT 9"), b("", "z", &[]), e("", 0), s(), q("EXECUTE z")]),
+                Step::Ready(2),
+            ],
+        ),
+        case(
+            "mixed: a name whose table is gone",
+            [
+                send([
+                    q("CREATE TABLE named (x int)"),
+                    p("n", "SELECT * FROM named"),
+                    s(),
+                    q("DROP TABLE named"),
+                    q("EXECUTE n"),
+                    q("SELECT 1; EXECUTE n"),
+                    q("EXECUTE nobody"),
+                ]),
+                Step::Ready(6),
+            ],
+        ),
+        case(
             "mixed: deallocate all",
             [
                 send([p("a", "SELECT 5"), s(), q("DEALLOCATE ALL"), b("", "a", &[]), e("", 0), s()]),
