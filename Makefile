@@ -5,10 +5,10 @@ TEST_LIMIT ?= 35m
 CONFORMANCE_LIMIT ?= 120m
 export RUST_TEST_THREADS ?= 2
 
-.PHONY: help demo test soak stale guarantees failover patroni conformance conformance-quick bench compare budget marketplace prisma setup
+.PHONY: help demo test soak stale guarantees failover patroni conformance conformance-variations conformance-quick bench compare budget cost marketplace prisma setup
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile | expand -t 24
+	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile | expand -t 28
 
 demo: setup ## a real local cluster with pgsplit in front; Ctrl-C removes it (ARGS="--replicas 3")
 	cargo run --release --locked -p pgsplit -- demo $(ARGS)
@@ -47,6 +47,11 @@ conformance: setup ## PostgreSQL's, asyncpg's and SQLAlchemy's suites, directly 
 	@scripts/conformance-setup
 	@$(call conformance,--release,$(SUITES))
 
+conformance-variations: setup ## the same with routing in the shadow, session pooling, and a replica killed, paused or lagging (SUITES="asyncpg")
+	@for variation in MODE=shadow POOL=session REPLICA=killed REPLICA=paused REPLICA=lagging; do \
+		$(MAKE) --no-print-directory conformance SUITES="$(SUITES)" $$variation || failed=1; \
+	done; [ -z "$$failed" ]
+
 conformance-quick: setup ## the part of it that takes a few minutes
 	@scripts/conformance-setup postgres
 	@$(call conformance,,regression-parallel libpq_pipeline)
@@ -67,6 +72,9 @@ compare: setup ## pgsplit, PgBouncer, pgpool-II and a direct connection in every
 budget: setup ## what a statement costs in instructions, beside the figures that it may cost (ARGS="--renew")
 	@scripts/setup valgrind
 	scripts/budget $(ARGS)
+
+cost: setup ## how long a decision takes with a hundred rules, and a statement that is met for the first time
+	cargo test --release --locked -p pgsplit-route --test cost -- --ignored --nocapture
 
 prisma: setup ## a real Prisma application: its flows directly and through pgsplit give the same
 	@scripts/drivers-setup prisma

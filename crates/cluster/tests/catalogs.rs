@@ -33,6 +33,7 @@ fn a_catalog_follows_its_database() {
     reported(&watched, &handle);
     suspected(&watched, &handle);
     polled(&watched, &handle);
+    passes_locks(&watched, &handle);
     survives_a_restart(&watched, &handle);
 }
 
@@ -87,6 +88,29 @@ fn polled(watched: &Watched, handle: &CatalogHandle) {
     watched.servers.primary().sql("app", "CREATE TABLE past_the_proxy (v int)").unwrap();
     until("a change past the proxy is found", || handle.load().version() > before.version());
     assert_ne!(handle.load().key(), before.key());
+}
+
+/// A migration may hold a table for long: that other tables have changed is read all the same.
+fn passes_locks(watched: &Watched, handle: &CatalogHandle) {
+    let primary = watched.servers.primary();
+    primary
+        .sql(
+            "app",
+            "CREATE TABLE kept (v int); CREATE VIEW over_kept AS SELECT v, now() FROM kept;
+             CREATE FUNCTION of_kept() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(*) FROM kept; END",
+        )
+        .unwrap();
+    let holder = primary.connection_string("postgres", "app");
+    let (holder, connection) =
+        watched.runtime.block_on(tokio_postgres::connect(&holder, tokio_postgres::NoTls)).unwrap();
+    watched.runtime.spawn(connection);
+    let hold = "BEGIN; LOCK TABLE kept, over_kept IN ACCESS EXCLUSIVE MODE";
+    watched.runtime.block_on(holder.batch_execute(hold)).unwrap();
+    let before = handle.load();
+    primary.sql("app", "CREATE TABLE meanwhile (v int)").unwrap();
+    let _ = handle.outdated();
+    assert!(fresh(watched, handle).version() > before.version());
+    watched.runtime.block_on(holder.batch_execute("COMMIT")).unwrap();
 }
 
 fn survives_a_restart(watched: &Watched, handle: &CatalogHandle) {

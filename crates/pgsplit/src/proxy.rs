@@ -219,7 +219,7 @@ impl Proxy {
         let control = Settings::from_config(config, tls.control());
         self.cluster().set_nodes(&control.nodes).context("nodes")?;
         let environment = self.shared.pools.environment();
-        environment.settings.store(Arc::new(wiring::pool(config)));
+        self.shared.pools.configure(wiring::pool(config));
         environment.tls.store(Arc::new(tls.servers));
         self.shared.tls.store(Arc::new(tls.clients));
         let rules = wiring::rules_again(config, &self.view(), &self.shared.settings.load().rules);

@@ -33,6 +33,10 @@ pub(crate) fn pool(config: &Config) -> PoolSettings {
         prepared_statements: NonZeroUsize::new(pool.prepared_statements).unwrap_or(NonZeroUsize::MIN),
         waiting: pool.waiting,
         connect: config.timeouts.connect.unwrap_or(NEVER),
+        asks_search_path: config.rules.iter().any(|rule| {
+            let matching = &rule.matching;
+            !matching.tables.is_empty() || !matching.only_tables.is_empty()
+        }),
     }
 }
 

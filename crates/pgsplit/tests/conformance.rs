@@ -49,9 +49,6 @@ struct Suite {
     /// Where it is; panics when it is not there.
     place: fn() -> PathBuf,
     run: fn(&Stage) -> Outcomes,
-    /// Tests that may differ once if they do not again. pgsplit reads the catalog on a connection of its own, as a monitor
-    /// would, and that locks views and their tables for a moment, in which a LOCK ... NOWAIT finds them locked.
-    twice: &'static [&'static str],
 }
 
 const SUITES: [Suite; 5] = [
@@ -59,17 +56,15 @@ const SUITES: [Suite; 5] = [
         name: "regression-parallel",
         place: home::postgres,
         run: |stage| regress::run(stage, regress::Order::Groups),
-        twice: &["lock"],
     },
     Suite {
         name: "regression-serial",
         place: home::postgres,
         run: |stage| regress::run(stage, regress::Order::OneByOne),
-        twice: &["lock"],
     },
-    Suite { name: "libpq_pipeline", place: home::postgres, run: pipeline::run, twice: &[] },
-    Suite { name: "asyncpg", place: home::python, run: python::asyncpg, twice: &[] },
-    Suite { name: "sqlalchemy", place: home::python, run: python::sqlalchemy, twice: &[] },
+    Suite { name: "libpq_pipeline", place: home::postgres, run: pipeline::run },
+    Suite { name: "asyncpg", place: home::python, run: python::asyncpg },
+    Suite { name: "sqlalchemy", place: home::python, run: python::sqlalchemy },
 ];
 
 /// All of them, or those that are asked for.
@@ -91,10 +86,7 @@ fn suites_see_one_server() {
             stage.end();
             outcomes
         };
-        let (direct, mut proxied) = (run(Side::Direct), run(Side::Proxied));
-        if proxied.failed().iter().any(|test| suite.twice.contains(&test.as_str())) {
-            proxied.pardon(suite.twice, &run(Side::Proxied));
-        }
+        let (direct, proxied) = (run(Side::Direct), run(Side::Proxied));
         report.add(suite.name, direct, proxied);
     }
     println!("\n{report}");

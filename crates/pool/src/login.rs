@@ -57,7 +57,12 @@ pub(crate) async fn open(
     let who = Who { user: &users.key.user, credentials: &credentials };
     let pairs = [(&b"user"[..], &users.key.user[..]), (&b"database"[..], &users.key.database[..])];
     let pairs: Vec<_> = pairs.into_iter().chain(base.iter()).collect();
-    let Opened { stream, params, cancel } = log_in(environment, who, node, &pairs).await?;
+    let Opened { mut stream, params, cancel } = log_in(environment, who, node, &pairs).await?;
+    if settings.asks_search_path && base.get(b"search_path").is_none() {
+        let (asked, path) = search_path(stream, &node.name, settings.connect).await?;
+        users.set_search_path(path, era);
+        stream = asked;
+    }
     let params = users.set_reported(&base, params, era);
     let shown = Connection::new(node.id, users.key.clone(), cancel.pid());
     environment.listing.enter(&shown);
@@ -76,6 +81,37 @@ pub(crate) async fn open(
         // Now that it is open: a question that is asked from here on is answered by the same life of the server.
         opened: node.progress.opened(),
     })
+}
+
+/// The search_path that a new connection has.
+async fn search_path(stream: Stream, node: &str, most: Duration) -> Result<(Stream, String), OpenError> {
+    let mut talk = Talk { stream, inbox: BytesMut::new(), node };
+    let ask = async {
+        let mut out = BytesMut::new();
+        build::query(&mut out, b"SELECT pg_catalog.current_setting('search_path')");
+        talk.send(&out).await?;
+        let mut path = String::new();
+        loop {
+            match talk.next().await? {
+                // One column: its number and its length come before it.
+                (b'D', frame) => {
+                    let value = frame.get(HEADER + 6..).unwrap_or_default();
+                    path = String::from_utf8_lossy(value).into_owned();
+                }
+                (b'Z', _) => return Ok(path),
+                (b'T' | b'C' | b'S', _) => {}
+                _ => return Err(talk.protocol("unexpected answer to a question")),
+            }
+        }
+    };
+    let answer = tokio::time::timeout(most, ask).await;
+    let path = answer.unwrap_or_else(|_| {
+        Err(OpenError::Unreachable {
+            node: node.to_owned(),
+            why: format!("no answer within timeouts.connect ({most:?})"),
+        })
+    })?;
+    Ok((talk.stream, path))
 }
 
 /// A tenth of jitter keeps connections that were opened together from ending together.

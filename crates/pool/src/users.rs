@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use foldhash::fast::RandomState;
 use pgsplit_net::ClientTls;
 use pgsplit_route::{MOST_NODES, NodeId, View};
@@ -54,6 +54,8 @@ pub struct PoolSettings {
     pub waiting: usize,
     /// Longest time to connect and log in.
     pub connect: Duration,
+    /// New connections are asked for the search_path that they begin with: somebody wants to know what names mean.
+    pub asks_search_path: bool,
 }
 
 /// Who wants to know when a node fails.
@@ -148,6 +150,7 @@ pub struct UserPools {
     /// Itself, for its pools.
     this: Weak<UserPools>,
     logins: Mutex<Logins>,
+    search_path: ArcSwapOption<String>,
     era: Era,
 }
 
@@ -187,10 +190,35 @@ impl UserPools {
             if before.is_none_or(|before| before == standing) {
                 return;
             }
-            logins.exact.clear();
-            logins.but_name.clear();
-            self.era.fetch_add(1, Ordering::AcqRel);
+            self.begin_anew(&mut logins);
         }
+        self.pools().for_each(|pool| while pool.close_oldest() {});
+    }
+
+    fn begin_anew(&self, logins: &mut Logins) {
+        logins.exact.clear();
+        logins.but_name.clear();
+        self.search_path.store(None);
+        self.era.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The search_path of sessions that set none: what the server, the database or the role has it set to. `None` when
+    /// nobody has asked.
+    #[must_use]
+    pub fn search_path(&self) -> Option<Arc<String>> {
+        self.search_path.load_full()
+    }
+
+    /// A connection that began in this era, and with none of its own, has this search_path.
+    pub(crate) fn set_search_path(&self, path: String, era: u64) {
+        if era == self.era() && self.search_path.load().as_deref() != Some(&path) {
+            self.search_path.store(Some(path.into()));
+        }
+    }
+
+    /// Connections that were opened unasked serve nobody who comes next.
+    fn ask_again(&self) {
+        self.begin_anew(&mut self.logins.lock().unwrap_or_else(PoisonError::into_inner));
         self.pools().for_each(|pool| while pool.close_oldest() {});
     }
 
@@ -311,10 +339,21 @@ impl Pools {
             budgets: self.budgets.clone(),
             this: weak.clone(),
             logins: Mutex::default(),
+            search_path: ArcSwapOption::empty(),
             era: Era::default(),
         });
         users.insert(key.clone(), made.clone());
         made
+    }
+
+    /// These settings hold from now on.
+    pub fn configure(&self, settings: PoolSettings) {
+        let asks = settings.asks_search_path;
+        let before = self.environment.settings.swap(Arc::new(settings));
+        if asks && !before.asks_search_path {
+            let users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+            users.values().for_each(|users| users.ask_again());
+        }
     }
 
     /// Every pool with what is in it.

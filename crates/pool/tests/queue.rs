@@ -66,6 +66,7 @@ fn settings() -> PoolSettings {
         prepared_statements: NonZeroUsize::MIN,
         waiting: 100,
         connect: LONG,
+        asks_search_path: false,
     }
 }
 

@@ -210,6 +210,7 @@ fn shared(ports: [u16; 2]) -> Result<Arc<Shared>, Box<dyn Error>> {
         prepared_statements: NonZeroUsize::MIN,
         waiting: 100,
         connect: LONG,
+        asks_search_path: false,
     };
     let session = SessionSettings {
         auth: AuthMethod::Trust,

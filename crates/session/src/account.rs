@@ -55,7 +55,7 @@ impl Session {
             user: text(&self.users.key.user),
             application_name: current.get(b"application_name").map(text).unwrap_or_default(),
             client: address(self.handle.peer),
-            search_path: current.get(b"search_path").map(text),
+            search_path: self.search_path_setting().map(String::into_boxed_str),
             hint: self.tally.hint().or_else(own).map(Into::into),
             tags: Tags::parse(self.tally.tags()).map(Caller::lasting).unwrap_or_default(),
         }

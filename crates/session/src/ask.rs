@@ -135,8 +135,17 @@ impl Session {
     }
 
     fn search_path(&self) -> SearchPath {
-        let setting = self.state.settings.current().get(b"search_path").map(String::from_utf8_lossy);
-        SearchPath::new(setting.as_deref(), &String::from_utf8_lossy(&self.users.key.user))
+        let settings = self.state.settings.current();
+        let role = settings.get(b"role").filter(|role| *role != b"none");
+        let user = role.or_else(|| settings.get(b"session_authorization")).unwrap_or(&self.users.key.user);
+        SearchPath::new(self.search_path_setting().as_deref(), &String::from_utf8_lossy(user))
+    }
+
+    /// The session's own search_path, or else what its role, its database or the server has it set to, if that is known.
+    pub(crate) fn search_path_setting(&self) -> Option<String> {
+        let own = self.state.settings.current().get(b"search_path");
+        let own = own.map(|own| String::from_utf8_lossy(own).into_owned());
+        own.or_else(|| self.users.search_path().map(|path| (*path).clone()))
     }
 
     /// What the decision is told of it. Of the level a hint has the first word, then the session, then the rule.

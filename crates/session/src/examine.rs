@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::{Buf, Bytes};
 use pgsplit_pool::{Replay, Settings};
 use pgsplit_route::PinReason;
 use pgsplit_sql::Effects;
@@ -16,9 +15,9 @@ use pgsplit_wire::{HEADER, Status, build, sqlstate};
 use crate::end::End;
 use crate::link::{To, What};
 use crate::metrics::Metrics;
+use crate::question::{self, Found, is_name_byte};
 use crate::relay::Relayed;
 use crate::session::Session;
-use crate::state::is_passing;
 
 /// After these the server is asked.
 const ASK: Effects = Effects::SETTING_OPAQUE
@@ -28,67 +27,6 @@ const ASK: Effects = Effects::SETTING_OPAQUE
     .union(Effects::LISTEN)
     .union(Effects::SQL_PREPARED)
     .union(Effects::OPAQUE);
-
-/// How many names are asked for that a text has mentioned.
-const MOST_MENTIONED: usize = 100;
-
-/// One row for each thing found: what it is, and for settings the name and value. Every name is qualified, because the
-/// session's search_path is in force.
-const QUESTION: &str = "\
-SELECT source, name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings \
- WHERE source OPERATOR(pg_catalog.=) ANY ('{session,client}') \
-UNION ALL SELECT 'role', '', pg_catalog.current_setting('role') \
-UNION ALL SELECT 'authorization', '', session_user::pg_catalog.text \
-UNION ALL SELECT 'temporary', '', '' WHERE EXISTS \
- (SELECT FROM pg_catalog.pg_class WHERE relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
- OR EXISTS (SELECT FROM pg_catalog.pg_proc WHERE pronamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
- OR EXISTS (SELECT FROM pg_catalog.pg_type WHERE typnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
-UNION ALL SELECT 'lock', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_locks \
- WHERE locktype OPERATOR(pg_catalog.=) 'advisory' AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()) \
-UNION ALL SELECT 'listen', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_listening_channels()) \
-UNION ALL SELECT 'prepared', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql) \
-UNION ALL SELECT 'hold', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable)";
-
-/// What the server says is there.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Found {
-    pin: Option<PinReason>,
-    settings: Vec<(Vec<u8>, Vec<u8>)>,
-    /// What the connection was opened with and that is in force.
-    opened: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The session's user.
-    authorization: Vec<u8>,
-}
-
-/// Names that may be custom settings, bounded in number; most sessions have none.
-#[derive(Debug, Default)]
-pub(crate) struct Mentioned {
-    names: Box<[Box<[u8]>]>,
-    /// There were more.
-    more: bool,
-}
-
-impl Mentioned {
-    /// As many of the names as there is room for. Where there is none, nobody knows what may have been set.
-    pub(crate) fn add(&mut self, new: impl Iterator<Item = Box<[u8]>>) {
-        let mut new = new.peekable();
-        if self.more || new.peek().is_none() {
-            return;
-        }
-        let mut names = std::mem::take(&mut self.names).into_vec();
-        for name in new {
-            if names.contains(&name) {
-                continue;
-            }
-            if names.len() >= MOST_MENTIONED {
-                self.more = true;
-                break;
-            }
-            names.push(name);
-        }
-        self.names = names.into_boxed_slice();
-    }
-}
 
 impl Session {
     /// Behind a unit that has ended: finds out what it left behind, ties or unties the session, and gives the connection
@@ -254,8 +192,13 @@ impl Session {
     async fn examine(&mut self, effects: Effects) -> Result<(), End> {
         Metrics::count(&self.shared.metrics.examinations);
         let hidden = effects.contains(Effects::OPAQUE);
-        let more = self.mentioned.more;
-        let question = self.question(hidden);
+        let more = self.mentioned.is_more();
+        let question = if hidden {
+            let mentioned = std::mem::take(&mut self.mentioned);
+            question::with_custom(self.catalog.load().custom_settings(), &mentioned)
+        } else {
+            question::QUESTION.to_vec()
+        };
         if let Some(link) = &mut self.link {
             link.query(&question, To::Examiner);
         }
@@ -295,31 +238,6 @@ impl Session {
             Some(PinReason::Opaque) => true,
             pin => !is_asked_for(pin),
         }
-    }
-
-    /// The question, with the custom settings that the session or a function may have set.
-    fn question(&mut self, hidden: bool) -> Vec<u8> {
-        let mut question = QUESTION.as_bytes().to_vec();
-        if !hidden {
-            return question;
-        }
-        let catalog = self.catalog.load();
-        let known = catalog.custom_settings().iter().map(|name| name.as_bytes());
-        let mentioned = std::mem::take(&mut self.mentioned);
-        let mentioned = mentioned.names.iter().map(|name| &**name);
-        for name in known.chain(mentioned).filter(|name| name.iter().all(is_name_byte)) {
-            let parts = [
-                &b" UNION ALL SELECT 'custom', '"[..],
-                name,
-                b"', pg_catalog.current_setting('",
-                name,
-                b"', true) WHERE pg_catalog.current_setting('",
-                name,
-                b"', true) IS NOT NULL",
-            ];
-            parts.iter().for_each(|part| question.extend_from_slice(part));
-        }
-        question
     }
 
     /// Notes the names with a dot in a text whose code runs out of sight (DO): they may be custom settings. And whether it
@@ -438,90 +356,7 @@ fn is_asked_for(pin: Option<PinReason>) -> bool {
     }
 }
 
-fn is_name_byte(b: &u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'$')
-}
-
 /// Settings that `pg_settings` does not list, so that what the session is known to have set stands.
 fn is_unlisted(name: &[u8]) -> bool {
     name.contains(&b'.') || name == b"session_authorization"
-}
-
-impl Found {
-    fn read(rows: &[Bytes]) -> Self {
-        let mut found = Self::default();
-        for row in rows {
-            let Some([kind, name, value]) = columns(row) else { continue };
-            let pin = match &*kind {
-                b"client" | b"session" if is_passing(&name) => continue,
-                b"client" => {
-                    found.opened.push((name.to_ascii_lowercase(), value.to_vec()));
-                    continue;
-                }
-                b"session" => {
-                    found.settings.push((name.to_ascii_lowercase(), value.to_vec()));
-                    continue;
-                }
-                b"custom" => {
-                    found.settings.push((name.to_vec(), value.to_vec()));
-                    continue;
-                }
-                b"role" => {
-                    if &*value != b"none" {
-                        found.settings.push((b"role".to_vec(), value.to_vec()));
-                    }
-                    continue;
-                }
-                b"authorization" => {
-                    found.authorization = value.to_vec();
-                    continue;
-                }
-                b"temporary" => PinReason::TemporaryObject,
-                b"lock" => PinReason::AdvisoryLock,
-                b"listen" => PinReason::Listen,
-                b"prepared" => PinReason::Prepared,
-                b"hold" => PinReason::HoldCursor,
-                _ => continue,
-            };
-            found.pin.get_or_insert(pin);
-        }
-        found
-    }
-}
-
-/// The three text columns of a DataRow.
-fn columns(row: &Bytes) -> Option<[Bytes; 3]> {
-    let mut row = row.clone();
-    if row.try_get_u16().ok()? != 3 {
-        return None;
-    }
-    let mut column = || {
-        let length = usize::try_from(row.try_get_i32().ok()?).unwrap_or(0);
-        (row.remaining() >= length).then(|| row.split_to(length))
-    };
-    Some([column()?, column()?, column()?])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(columns: [&str; 3]) -> Bytes {
-        let mut out = vec![0, 3];
-        for column in columns {
-            out.extend_from_slice(&i32::try_from(column.len()).unwrap().to_be_bytes());
-            out.extend_from_slice(column.as_bytes());
-        }
-        out.into()
-    }
-
-    #[test]
-    fn reads_rows() {
-        let rows =
-            [row(["session", "DateStyle", "ISO, DMY"]), row(["role", "", "none"]), row(["lock", "", ""])];
-        let found = Found::read(&rows);
-        assert_eq!(found.settings, [(b"datestyle".to_vec(), b"ISO, DMY".to_vec())]);
-        assert_eq!(found.pin, Some(PinReason::AdvisoryLock));
-        assert_eq!(Found::read(&[Bytes::from_static(b"\0\x03\0\0\0\x09x")]), Found::default());
-    }
 }

@@ -37,6 +37,7 @@ mod patience;
 mod phase;
 mod prepared;
 mod query;
+mod question;
 mod refusals;
 mod registry;
 mod relay;

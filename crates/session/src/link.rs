@@ -21,6 +21,8 @@ pub(crate) struct Link {
     pub out: BytesMut,
     /// What the server owes, in order, and what is to be said to the client in between.
     pub owed: VecDeque<Owed>,
+    /// Bytes of an open batch that were sent since the server was last made to answer.
+    pub ahead: usize,
     /// As of the last ReadyForQuery.
     pub status: Status,
     pub replica: bool,
@@ -186,6 +188,7 @@ impl Link {
             server,
             out: spare::buffer(),
             owed: spare::queue(),
+            ahead: 0,
             status: Status::Idle,
             replica,
             life,

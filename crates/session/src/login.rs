@@ -12,11 +12,11 @@ use pgsplit_route::{Node, NodeState, Role};
 use pgsplit_wire::startup::{PROTOCOL_3_0, PROTOCOL_3_2, Replication, Startup};
 use pgsplit_wire::{HEADER, Header, PgError, Status, build, sqlstate};
 
-use crate::examine::Mentioned;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::own::Own;
 use crate::passage::{self, Passage};
+use crate::question::Mentioned;
 use crate::registry::{Client, Identity};
 use crate::session::{Session, Tally};
 use crate::shared::{AuthMethod, Shared};

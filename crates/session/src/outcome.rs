@@ -12,9 +12,9 @@ use pgsplit_wire::backend::{Fields, command_tag, parameter, ready};
 use pgsplit_wire::{Status, build, sqlstate};
 
 use crate::answers::{Fate, OutOfStep};
-use crate::examine::Mentioned;
 use crate::link::{Held, Link, NAME_PREFIX, Owed, To, Undo, What};
 use crate::prepared::{BoundCall, Portal};
+use crate::question::Mentioned;
 use crate::retry::failed_facts;
 use crate::session::Session;
 use crate::state::State;

@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 use crate::prepared::Portals;
 use crate::relay::{Break, Relayed};
 use crate::session::Session;
-use crate::turn::{Attempt, MAX_OWED, Put};
+use crate::turn::{Attempt, MAX_AHEAD, MAX_OWED, Put};
 use crate::unit::BatchEnd;
 
 thread_local! {
@@ -101,12 +101,19 @@ impl Session {
         }
         self.note_effects(attempt.effects);
         self.unit_sent();
+        let before = link.out.len();
         let put = put(self, &mut link);
+        link.ahead = if attempt.end == BatchEnd::Sync {
+            0
+        } else {
+            link.ahead + link.out.len().saturating_sub(before)
+        };
         self.say_what_is_due(&mut link);
         self.link = Some(link);
         put?;
         self.open = attempt.end != BatchEnd::Sync;
-        if self.link.as_ref().is_some_and(|link| self.open && link.owed.len() >= MAX_OWED) {
+        let far = |link: &Link| link.owed.len() >= MAX_OWED || link.ahead >= MAX_AHEAD;
+        if self.open && self.link.as_deref().is_some_and(far) {
             self.catch_up().await?;
         }
         if self.open {

@@ -13,8 +13,8 @@ use pgsplit_wire::Limits;
 
 use crate::ask::Audience;
 use crate::control::CatalogSource;
-use crate::examine::Mentioned;
 use crate::link::Link;
+use crate::question::Mentioned;
 use crate::registry::Client;
 use crate::shared::{SessionSettings, Shared};
 use crate::state::State;

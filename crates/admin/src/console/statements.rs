@@ -1,10 +1,15 @@
 //! What the statements that were served tell: one by one, and by table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
+use pgsplit_route::rules::SearchPath;
 use pgsplit_session::Shared;
 use pgsplit_session::statistics::{Route, Side, Statement};
+
+use pgsplit_sql::Catalog;
+use pgsplit_sql::facts::ObjectName;
 
 use super::table::{Column, Kind, Value};
 
@@ -114,15 +119,21 @@ struct Use {
 /// A statement that reads a table and writes another counts once for each of them.
 pub(super) fn tables(shared: &Shared) -> Vec<Vec<Value>> {
     let mut tables: BTreeMap<(String, String), Use> = BTreeMap::new();
-    for one in shared.statistics.all().statements {
-        let key = |name: &dyn ToString| (one.database.to_string(), name.to_string());
-        for name in &one.facts.writes.names {
+    let statements = shared.statistics.all().statements;
+    let mut catalogs: BTreeMap<&str, Arc<Catalog>> = BTreeMap::new();
+    for one in &statements {
+        let catalog =
+            catalogs.entry(&one.database).or_insert_with(|| shared.control.catalog(&one.database).load());
+        // A view's tables have their schemas with them, what is written in the text perhaps not.
+        let named = |names: &[ObjectName]| -> BTreeSet<String> {
+            names.iter().map(|name| full_name(one, catalog, name)).collect()
+        };
+        let key = |name: &String| (one.database.to_string(), name.clone());
+        let (written, read) = (named(&one.facts.writes.names), named(&one.facts.reads.names));
+        for name in &written {
             tables.entry(key(name)).or_default().writes += one.calls();
         }
-        for name in &one.facts.reads.names {
-            if one.facts.writes.names.contains(name) {
-                continue;
-            }
+        for name in read.difference(&written) {
             let table = tables.entry(key(name)).or_default();
             table.reads += one.calls();
             table.replica_reads += one.sides.get(1).map_or(0, Side::calls);
@@ -142,6 +153,19 @@ pub(super) fn tables(shared: &Shared) -> Vec<Vec<Value>> {
         ]
     };
     tables.into_iter().map(row).collect()
+}
+
+/// A table by one name, however its callers say it: with its schema, unless that is `public`.
+fn full_name(statement: &Statement, catalog: &Catalog, name: &ObjectName) -> String {
+    let found = || {
+        let (caller, _) = statement.callers.shares().next()?;
+        let path = SearchPath::new(caller.search_path.as_deref(), &caller.user);
+        path.resolve(catalog, &name.name)
+    };
+    match name.schema.as_deref().or_else(found) {
+        Some("public") | None => name.name.to_string(),
+        Some(schema) => format!("{schema}.{}", name.name),
+    }
 }
 
 /// In thousandths.

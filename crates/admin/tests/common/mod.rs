@@ -137,6 +137,7 @@ pub(crate) fn sources(view: View) -> Sources {
         prepared_statements: NonZeroUsize::MIN,
         waiting: 1,
         connect: MINUTE,
+        asks_search_path: false,
     };
     let view = Arc::new(ArcSwap::from_pointee(view));
     let environment =

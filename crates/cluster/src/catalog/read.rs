@@ -148,7 +148,7 @@ impl Questions {
             all(client, custom, |row| row.try_get(0)),
             asks,
             asynchronous,
-            // The last one: it locks views and what they read, which somebody's LOCK ... NOWAIT might meet.
+            // The last one: it may lock views and what they read, which somebody's LOCK ... NOWAIT might meet.
             all(client, trees, tree),
             client.batch_execute("COMMIT"),
         )?;

@@ -71,16 +71,17 @@ impl Operator {
         wait::until(what, wait::LIMIT, || Ok(look(self))).unwrap()
     }
 
-    /// The statement on notifications whose text is meant.
-    pub(crate) fn statement(&self, meant: impl Fn(&str) -> bool) -> Option<Row> {
-        let of = |row: &Row| row.get::<_, String>("statement");
-        let is =
-            |row: &Row| of(row).starts_with("select id , title from \"Notification\"") && meant(&of(row));
+    /// The list of notifications, once it has been called.
+    pub(crate) fn statement(&self) -> Option<Row> {
+        let is = |row: &Row| {
+            let text: &str = row.get("statement");
+            text.contains("\"Notification\"") && text.contains("\"title\"") && text.contains("limit")
+        };
         self.rows("SHOW STATEMENTS").into_iter().find(is)
     }
 
     pub(crate) fn list(&self) -> Calls {
-        let row = self.statement(|text| text.contains("limit")).unwrap();
+        let row = self.statement().unwrap();
         Calls { primary: row.get("primary"), replica: row.get("replica") }
     }
 
@@ -110,7 +111,7 @@ impl Operator {
     /// The calls that would move, as DIFF tells; all of them of the list.
     pub(crate) fn moved_calls(&self, rule: &str) -> i64 {
         let rows = self.rows(&format!("DIFF '{}'", self.with(rule).replace('\'', "''")));
-        let list = self.statement(|text| text.contains("limit")).unwrap();
+        let list = self.statement().unwrap();
         let fingerprint: &str = list.get("fingerprint");
         assert!(rows.iter().all(|row| row.get::<_, &str>("fingerprint") == fingerprint), "{rows:?}");
         rows.iter().map(|row| row.get::<_, i64>("calls")).sum()

@@ -31,16 +31,6 @@ impl Outcomes {
         self.tests.insert(test.to_owned(), outcome);
     }
 
-    /// Those of these tests that have failed, and have passed when the suite was run again, have passed.
-    pub(crate) fn pardon(&mut self, tests: &[&str], again: &Self) {
-        for test in self.failed().into_iter().filter(|test| tests.contains(&test.as_str())) {
-            if let Some(outcome @ (Outcome::Passed | Outcome::Excepted)) = again.of(&test) {
-                println!("  {test}: failed once, and not again");
-                self.replace(&test, outcome);
-            }
-        }
-    }
-
     pub(crate) fn of(&self, test: &str) -> Option<Outcome> {
         self.tests.get(test).copied()
     }

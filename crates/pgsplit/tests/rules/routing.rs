@@ -24,6 +24,7 @@ pub(crate) fn scenes() -> Vec<Scene> {
         ("a rule's consistency and lag", levels),
         ("functions by configuration", functions),
         ("names are resolved by the session's search_path", names),
+        ("names are resolved by the role's search_path", names_of_role),
         ("who speaks", who),
         ("rules are reloaded and go on counting", reload),
     ]
@@ -356,6 +357,36 @@ fn names(cluster: &Cluster) {
     assert_eq!(went(&mut client, "SELECT * FROM twin"), "primary rule:b");
     run(&mut client, "SET search_path = a, b");
     assert_eq!(went(&mut client, "SELECT * FROM twin"), "replica read");
+}
+
+/// Nobody but the server knows what a role's or a database's sessions begin with.
+fn names_of_role(cluster: &Cluster) {
+    let alter = |text: &str| cluster.primary().sql("app", text).unwrap();
+    alter("CREATE ROLE b; GRANT b TO app; GRANT USAGE ON SCHEMA b TO b; GRANT SELECT ON b.twin TO b");
+    alter("ALTER ROLE app IN DATABASE app SET search_path = b, a");
+    let rule = "[[rules]]\nname = 'b'\nmatch.tables = 'b.twin'\ntarget = 'primary'\n";
+    let (early, late) = (proxy(cluster, rule), proxy(cluster, ""));
+    assert_eq!(went(&mut client(&early), "SELECT * FROM twin"), "primary rule:b");
+    // A connection that was opened before anybody wanted to know is not used any more.
+    let mut before = client(&late);
+    assert_eq!(went(&mut before, "SELECT * FROM twin"), "replica read");
+    let text = fs::read_to_string(late.config()).unwrap();
+    fs::write(late.config(), text + rule).unwrap();
+    late.signal(Signal::HUP);
+    wait::until("the rule is in force", Duration::from_secs(15), || {
+        Ok::<_, pgsplit_testkit::Error>(late.log().contains(": reloaded").then_some(()))
+    })
+    .unwrap();
+    assert_eq!(went(&mut client(&late), "SELECT * FROM twin"), "primary rule:b");
+
+    alter("ALTER ROLE app IN DATABASE app RESET search_path");
+    cluster.wait_caught_up().unwrap();
+    let proxy = proxy(cluster, rule);
+    let mut client = client(&proxy);
+    run(&mut client, "SET search_path = \"$user\", a");
+    assert_eq!(went(&mut client, "SELECT * FROM twin"), "replica read");
+    run(&mut client, "SET ROLE b");
+    assert_eq!(went(&mut client, "SELECT * FROM twin"), "primary rule:b");
 }
 
 fn who(cluster: &Cluster) {

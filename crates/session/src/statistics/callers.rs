@@ -26,7 +26,7 @@ pub struct Caller {
     pub application_name: Box<str>,
     /// The client's address.
     pub client: Option<IpAddr>,
-    /// The session's search_path, where it has one of its own.
+    /// The session's search_path, where it is known not to be PostgreSQL's default.
     pub search_path: Option<Box<str>>,
     /// The word of the hint that holds.
     pub hint: Option<Box<str>>,

@@ -35,16 +35,20 @@ order by c.oid";
 
 /// One row of [`super::TreeRow`] an object with stored expressions.
 ///
-/// pg_depend does not record the built-in functions that a view calls, so the node trees are searched instead.
+/// pg_depend does not record the built-in functions that a view calls, so the node trees are searched instead. A tree is
+/// written out only where it calls `current_setting` (oids 2077 and 3294), as the names that it asks for are wanted then:
+/// that locks the tables which a view or a function reads, and somebody's LOCK ... NOWAIT might meet it.
 pub const TREES: &str = r"
 with tree (owner, oid, body, source) as (
-  select 'view', c.oid, r.ev_action::text, pg_catalog.pg_get_viewdef(c.oid)
+  select 'view', c.oid, r.ev_action::text,
+         case when r.ev_action::text ~ ':funcid (2077|3294) ' then pg_catalog.pg_get_viewdef(c.oid) end
   from pg_catalog.pg_rewrite r join pg_catalog.pg_class c on c.oid = r.ev_class
   where c.relkind = 'v' and r.rulename = '_RETURN' and c.oid >= 16384 and c.relpersistence <> 't'
   union all
   select 'policy', p.polrelid, pg_catalog.concat(p.polqual, p.polwithcheck),
-         pg_catalog.concat_ws(' ', pg_catalog.pg_get_expr(p.polqual, p.polrelid),
-                              pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid))
+         case when pg_catalog.concat(p.polqual, p.polwithcheck) ~ ':funcid (2077|3294) '
+              then pg_catalog.concat_ws(' ', pg_catalog.pg_get_expr(p.polqual, p.polrelid),
+                                        pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)) end
   from pg_catalog.pg_policy p
   union all
   select 'write', d.adrelid, d.adbin::text, null
@@ -62,7 +66,9 @@ with tree (owner, oid, body, source) as (
   select 'arguments', p.oid, p.proargdefaults::text, pg_catalog.pg_get_expr(p.proargdefaults, 0)
   from pg_catalog.pg_proc p where p.oid >= 16384 and p.proargdefaults is not null
   union all
-  select 'body', p.oid, pg_catalog.to_jsonb(p) ->> 'prosqlbody', pg_catalog.pg_get_functiondef(p.oid)
+  select 'body', p.oid, pg_catalog.to_jsonb(p) ->> 'prosqlbody',
+         case when pg_catalog.to_jsonb(p) ->> 'prosqlbody' ~ ':funcid (2077|3294) '
+              then pg_catalog.pg_get_functiondef(p.oid) end
   from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang
   where p.oid >= 16384 and l.lanname = 'sql' and p.prosrc = '' and p.prokind = 'f'
 ), mention (owner, oid, source, locks, writes, kind, id) as (
