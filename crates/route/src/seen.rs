@@ -4,8 +4,12 @@
 //! moment. What a replica showed was on the primary before, so the same holds; but until then the session is safe on that
 //! very replica, as long as it lives: replay never goes back within a life.
 
-use crate::marks::Need;
+use crate::level::Level;
+use crate::marks::{Marks, Need};
 use crate::view::{Lsn, Node, NodeId};
+
+/// No replica is in this life.
+const NO_LIFE: u64 = u64::MAX;
 
 /// What a session has seen.
 #[derive(Debug, Clone, Copy, Default)]
@@ -41,9 +45,28 @@ impl Seen {
         }
     }
 
-    /// A replica has shown something.
-    pub fn on_replica(&mut self, node: NodeId, life: u64, now: Need) {
-        self.replica = Some(Stay { node, life, need: now });
+    /// A replica has shown something. `reached` says whether, in this life, it has reached what covers a need. Where it has
+    /// not, a read that asked for little (the level `eventual`) was shown less than there was before, perhaps: no replica
+    /// is safe then that does not cover both.
+    pub fn on_replica(&mut self, node: NodeId, life: u64, now: Need, reached: impl FnOnce(Need) -> bool) {
+        let has_all = match self.replica {
+            Some(stay) => (stay.node, stay.life) == (node, life) || reached(stay.need),
+            None => true,
+        };
+        self.replica = Some(Stay { node, life: if has_all { life } else { NO_LIFE }, need: now });
+    }
+
+    /// What a replica must be for a read of these tables at this level. `marked` is what was marked of them when the read
+    /// arrived, `position` what the session or a hint asks for besides.
+    #[must_use]
+    pub fn wanted(&self, level: Level, marked: Need, marks: &Marks, tables: u64, position: Lsn) -> Wanted {
+        let (need, stay) = match level {
+            Level::Eventual => (Need::NONE, None),
+            Level::Session => (self.need(tables), self.replica),
+            Level::Causal => (marked.and(self.need(tables)), self.replica),
+            Level::Strict => (marks.need_of_all().and(self.need(tables)), None),
+        };
+        Wanted { need, position, stay }
     }
 
     /// What a read of these tables must see, besides what the level asks for.

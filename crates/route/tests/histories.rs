@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use pgsplit_route::{
-    Aim, Among, Durability, Excluded, Lsn, Marks, Node, NodeId, Progress, Role, Sample, Samples, Seen, View,
-    Wanted, pick,
+    Aim, Among, Durability, Excluded, Level, Lsn, Marks, Node, NodeId, NodeState, Progress, Role, Sample,
+    Samples, Seen, View, Wanted, pick,
 };
 use pgsplit_sql::{Analyzer, Catalog, Tables, key};
 use proptest::prelude::*;
@@ -42,10 +42,23 @@ enum Step {
     Restart(usize, u64),
     /// Another life of the primary.
     Failover,
-    /// A session reads a table, or any.
-    Read(Option<usize>),
-    /// The session reads on the primary.
+    /// A session has a read of a table, or of any, at this level; it may ask for the primary's position besides.
+    Read { table: Option<usize>, level: Level, token: bool },
+    /// What it reads is looked for on a replica: at once, or when more is known.
+    Choose,
+    /// It gives up, and reads on the primary.
     ReadPrimary(usize),
+    /// A replica is away, or is back as a new life.
+    Away(usize, bool),
+}
+
+fn level() -> impl Strategy<Value = Level> {
+    prop_oneof![
+        1 => Just(Level::Eventual),
+        2 => Just(Level::Session),
+        4 => Just(Level::Causal),
+        2 => Just(Level::Strict),
+    ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -61,8 +74,11 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (0..REPLICAS).prop_map(Step::Tell),
         1 => (0..REPLICAS, 0..30u64).prop_map(|(node, by)| Step::Restart(node, by)),
         1 => Just(Step::Failover),
-        8 => table().prop_map(Step::Read),
+        8 => (table(), level(), prop::bool::weighted(0.1))
+            .prop_map(|(table, level, token)| Step::Read { table, level, token }),
+        8 => Just(Step::Choose),
         2 => (0..TABLES.len()).prop_map(Step::ReadPrimary),
+        1 => (0..REPLICAS, any::<bool>()).prop_map(|(node, away)| Step::Away(node, away)),
     ]
 }
 
@@ -81,6 +97,8 @@ struct Model {
     shown: [u64; TABLES.len()],
     shown_by_replicas: u64,
     asked: Option<(u64, Option<Sample>)>,
+    /// A read that was not answered yet, and the position that its replica must have.
+    waiting: Option<(Wanted, u64)>,
     chosen: usize,
 }
 
@@ -102,6 +120,7 @@ impl Model {
             shown: [0; TABLES.len()],
             shown_by_replicas: 0,
             asked: None,
+            waiting: None,
             chosen: 0,
         }
     }
@@ -151,6 +170,7 @@ impl Model {
             Step::Replay(replica, by) => {
                 self.replayed[replica] = (self.replayed[replica] + by).min(self.flushed);
             }
+            Step::Tell(replica) if self.view.nodes[replica + 1].state != NodeState::Up => {}
             Step::Tell(replica) => {
                 let progress = self.progress(replica);
                 let ticket = progress.ask();
@@ -168,33 +188,56 @@ impl Model {
                 self.samples.clear();
                 self.view.nodes.iter().for_each(|node| node.progress.forget());
             }
-            Step::Read(table) => self.read(table),
+            Step::Read { table, level, token } => self.read(table, level, token),
+            Step::Choose => self.choose(),
+            Step::Away(replica, away) => {
+                self.progress(replica).reborn();
+                self.view.nodes[replica + 1].state = if away { NodeState::Down } else { NodeState::Up };
+            }
             Step::ReadPrimary(table) => {
+                self.waiting = None;
                 self.shown[table] = self.inserted;
                 self.seen.on_primary(tables(Some(table)).mask, self.marks.need_now());
             }
         }
     }
 
-    fn read(&mut self, table: Option<usize>) {
+    /// What the definition of the level asks for at this moment, as a position, and what the real thing makes of it.
+    fn read(&mut self, table: Option<usize>, level: Level, token: bool) {
+        let of_tables = |positions: &[u64; TABLES.len()]| {
+            let touched =
+                positions.iter().enumerate().filter(|(at, _)| table.is_none_or(|table| table == *at));
+            touched.map(|(_, position)| *position).max().unwrap_or(0)
+        };
+        let own = of_tables(&self.shown).max(self.shown_by_replicas);
+        let must = match level {
+            Level::Eventual => 0,
+            Level::Session => own,
+            Level::Causal => own.max(of_tables(&self.written)),
+            Level::Strict => self.inserted,
+        };
+        let position = Lsn(if token { self.inserted } else { 0 });
         let reads = tables(table);
-        let need = self.marks.need(7, &reads).and(self.seen.need(reads.mask));
-        let wanted = Wanted { need, position: Lsn(0), stay: self.seen.replica() };
+        let replicas = self.view.nodes.iter().filter(|node| node.takes_reads());
+        self.seen.settle(replicas);
+        let marked = self.marks.need(7, &reads);
+        let wanted = self.seen.wanted(level, marked, &self.marks, reads.mask, position);
+        self.waiting = Some((wanted, must.max(position.0)));
+    }
+
+    fn choose(&mut self) {
+        let Some((wanted, must)) = self.waiting else { return };
         let Some(node) = pick(&self.view, ANY, &wanted, 3) else { return };
+        self.waiting = None;
         self.chosen += 1;
+        let chosen = &self.view.nodes[node.index()];
+        assert_eq!(chosen.state, NodeState::Up);
         let has = self.replayed[node.index() - 1];
-        for at in (0..TABLES.len()).filter(|at| table.is_none_or(|table| table == *at)) {
-            assert!(has >= self.written[at], "{node:?} has {has}, {} was written", self.written[at]);
-            assert!(has >= self.shown[at], "{node:?} has {has}, {} was shown", self.shown[at]);
-        }
-        assert!(
-            has >= self.shown_by_replicas,
-            "{node:?} has {has}, a replica showed {}",
-            self.shown_by_replicas
-        );
-        self.shown_by_replicas = has;
-        let life = self.view.nodes[node.index()].progress.life();
-        self.seen.on_replica(node, life, self.marks.need_now());
+        assert!(has >= must, "{node:?} has {has}, a read must see {must}: {wanted:?}");
+        self.shown_by_replicas = self.shown_by_replicas.max(has);
+        let reached = chosen.progress.reached();
+        let life = chosen.progress.life();
+        self.seen.on_replica(node, life, self.marks.need_now(), |need| need.is_met_by(reached));
     }
 }
 
@@ -227,7 +270,8 @@ fn replicas_that_are_current_are_chosen() {
         model.play(Step::Replay(0, 100));
         model.play(Step::Tell(0));
         model.play(Step::Answer);
-        model.play(Step::Read(table));
+        model.play(Step::Read { table, level: Level::Causal, token: false });
+        model.play(Step::Choose);
     }
     assert_eq!(model.chosen, 100);
 }

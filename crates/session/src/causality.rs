@@ -7,7 +7,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use pgsplit_pool::Settings;
-use pgsplit_route::{Durability, Level, Marks, Need, Seen, Wanted};
+use pgsplit_route::{Durability, Level, Marks, Need, Node, Seen, Wanted};
 use pgsplit_sql::{Catalog, Command, Effects, Facts, Statement, Tables};
 use pgsplit_wire::Status;
 
@@ -235,35 +235,34 @@ impl Session {
         let level = self.level(ask);
         let own = self.state.settings.own.now().min_lsn.as_ref().map(|(_, at)| *at).unwrap_or_default();
         let position = own.max(ask.position);
-        if level == Level::Eventual {
-            return Wanted { position, ..Wanted::NOTHING };
+        if level != Level::Eventual {
+            self.settle_seen();
         }
-        let own = self.own_need(reads);
-        let seen = &self.state.causality.seen;
-        match level {
-            Level::Strict => Wanted { need: self.shared.marks.need_of_all().and(own), position, stay: None },
-            Level::Causal => Wanted { need: reads.need.and(own), position, stay: seen.replica() },
-            _ => Wanted { need: own, position, stay: seen.replica() },
-        }
+        self.state.causality.seen.wanted(level, reads.need, &self.shared.marks, reads.tables, position)
     }
 
     /// What a replica must be for a read to miss nothing of what was acknowledged when it came, whatever level holds.
     pub(crate) fn needs(&mut self, reads: Reads) -> Wanted {
-        Wanted { need: reads.need.and(self.own_need(reads)), ..Wanted::NOTHING }
+        self.settle_seen();
+        let own = self.state.causality.seen.need(reads.tables);
+        Wanted { need: reads.need.and(own), ..Wanted::NOTHING }
     }
 
-    /// What covers what the session itself has written and seen of these tables.
-    fn own_need(&mut self, reads: Reads) -> Need {
-        let seen = &mut self.state.causality.seen;
-        seen.settle(self.shared.view.load().nodes.iter().filter(|node| node.takes_reads()));
-        seen.need(reads.tables)
+    fn settle_seen(&mut self) {
+        let view = self.shared.view.load();
+        self.state.causality.seen.settle(view.nodes.iter().filter(|node| node.takes_reads()));
     }
 
     /// ReadyForQuery for the client, before it is forwarded: what was written is marked, what was shown is noted.
     pub(crate) fn acknowledged(&mut self, link: &Link, status: Status) {
         if link.replica {
             let now = self.shared.marks.need_now();
-            self.state.causality.seen.on_replica(link.server.node, link.life, now);
+            let (id, life) = (link.server.node, link.life);
+            let view = &self.shared.view;
+            self.state.causality.seen.on_replica(id, life, now, |need| {
+                let (view, reached) = (view.load(), |node: &Node| need.is_met_by(node.progress.reached()));
+                view.node(id).is_some_and(|node| node.progress.life() == life && reached(node))
+            });
         } else {
             let open = &self.state.causality.open;
             let early = planted("command-complete");

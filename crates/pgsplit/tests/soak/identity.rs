@@ -55,6 +55,8 @@ pub(crate) fn discard_all(client: &mut Client<'_>) -> Outcome {
     client.run("DISCARD ALL")?;
     client.model.discard_all();
     client.line.heard.clear();
-    client.return_permit();
+    if !client.model.for_good {
+        client.return_permit();
+    }
     Ok(())
 }

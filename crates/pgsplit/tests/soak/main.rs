@@ -25,6 +25,7 @@ mod objects;
 mod others;
 mod prepared;
 mod random;
+mod rare;
 mod settings;
 mod shared;
 mod steps;

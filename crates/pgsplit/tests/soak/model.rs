@@ -60,6 +60,8 @@ pub(crate) struct Model {
     pub(crate) cursor: Option<(usize, usize)>,
     /// What `lastval` returns.
     pub(crate) sequence: Option<String>,
+    /// Something ties it until it ends.
+    pub(crate) for_good: bool,
 }
 
 impl Model {
@@ -70,6 +72,7 @@ impl Model {
             now: Kept::default(),
             stack: Vec::new(),
             failed: false,
+            for_good: false,
             prepared: BTreeMap::new(),
             by_sql: BTreeMap::new(),
             locks: BTreeSet::new(),
@@ -142,7 +145,8 @@ impl Model {
     }
 
     pub(crate) fn discard_all(&mut self) {
-        *self = Self::new(self.login, std::mem::take(&mut self.base));
+        let for_good = self.for_good;
+        *self = Self { for_good, ..Self::new(self.login, std::mem::take(&mut self.base)) };
     }
 
     pub(crate) fn begin(&mut self) {

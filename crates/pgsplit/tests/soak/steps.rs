@@ -4,7 +4,7 @@ use pgsplit_testkit::peer::message;
 
 use crate::client::{Client, Next};
 use crate::line::Outcome;
-use crate::{identity, objects, others, prepared, settings, transactions, writes};
+use crate::{identity, objects, others, prepared, rare, settings, transactions, writes};
 
 type Step = fn(&mut Client<'_>) -> Outcome;
 
@@ -43,6 +43,12 @@ const STEPS: &[(usize, Step)] = &[
     (2, objects::let_all_go),
     (1, others::two_phases),
     (1, others::large_object),
+    (1, rare::ddl),
+    (2, rare::long_batch),
+    (2, rare::copy_in_batch),
+    (2, rare::cancelled_copy),
+    (1, rare::seed),
+    (1, rare::load),
 ];
 
 /// Takes one step.

@@ -30,6 +30,7 @@ const TABLES: &str = "
         'BEGIN PERFORM set_config(''work_mem'', v, false); RETURN v; END';
     CREATE FUNCTION hides_tenant(v text) RETURNS text LANGUAGE plpgsql AS
         'BEGIN PERFORM set_config(''app.tenant'', v, false); RETURN v; END';
+    GRANT CREATE ON SCHEMA public TO PUBLIC;
     GRANT USAGE ON SCHEMA public, s1, s2, s3 TO PUBLIC;
     GRANT ALL ON ALL TABLES IN SCHEMA public, s1, s2, s3 TO PUBLIC;
     GRANT ALL ON SEQUENCE turns TO PUBLIC;";
