@@ -3,12 +3,16 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use pgsplit_testkit::{Account, Proxy, wait};
 use tokio::runtime::Runtime;
 use tokio_postgres::{Client, NoTls, Row};
 
 use crate::{BEFORE, BINARY};
+
+/// Longest wait for calls to pass: on a busy machine the load is a light one.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) struct Operator {
     runtime: Runtime,
@@ -68,7 +72,7 @@ impl Operator {
     }
 
     pub(crate) fn wait_for<T>(&mut self, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
-        wait::until(what, wait::LIMIT, || Ok(look(self))).unwrap()
+        wait::until(what, PATIENCE, || Ok(look(self))).unwrap()
     }
 
     /// The list of notifications, once it has been called.
