@@ -4,13 +4,12 @@ mod rules;
 
 use std::fmt::Error;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use pgsplit_pool::Gauges;
 use pgsplit_route::retry::Cause;
 use pgsplit_route::{Node, NodeState, PinReason, Reason, Role, Target, View};
-use pgsplit_session::{ClientState, Shared};
+use pgsplit_session::{ClientState, Decisions, Shared};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
@@ -50,7 +49,7 @@ impl Collector for Scrape {
         servers(&mut page, shared, &view)?;
         nodes(&mut page, &view)?;
         consistency(&mut page, shared, &view)?;
-        let ran = shared.metrics.statements.iter().map(|counter| counter.load(Ordering::Relaxed));
+        let ran = shared.metrics.traffic.by_node();
         page.counters(
             family("queries", "Simple queries and batches that ran on the node"),
             view.nodes
@@ -142,21 +141,20 @@ fn reload(page: &mut Page<'_>, reload: &Reload) -> Result<(), Error> {
 
 fn decisions(page: &mut Page<'_>, shared: &Shared) -> Result<(), Error> {
     let metrics = &shared.metrics;
-    let counts = Target::NAMES.iter().zip(&metrics.decisions).flat_map(|(&target, by)| {
-        let reasons = Reason::NAMES.iter().zip(by);
-        reasons.map(move |(&reason, counter)| (DecisionLabels { target, reason }, value(counter)))
-    });
+    let labelled = |counts: Decisions<u64>| {
+        Target::NAMES.into_iter().zip(counts).flat_map(|(target, by)| {
+            let reasons = Reason::NAMES.into_iter().zip(by);
+            reasons.map(move |(reason, count)| (DecisionLabels { target, reason }, count))
+        })
+    };
+    let counts = labelled(metrics.traffic.decisions());
     page.counters(family("routing_decisions", "Statements by target and reason"), counts)?;
-    let shadow = Target::NAMES.iter().zip(&metrics.shadow).flat_map(|(&target, by)| {
-        let reasons = Reason::NAMES.iter().zip(by);
-        reasons.map(move |(&reason, counter)| (DecisionLabels { target, reason }, value(counter)))
-    });
     page.counters(
         family(
             "routing_shadow_decisions",
             "With routing.mode = \"shadow\": where statements would have gone",
         ),
-        shadow,
+        labelled(metrics.traffic.shadow()),
     )?;
     page.counter(
         family(
@@ -165,10 +163,10 @@ fn decisions(page: &mut Page<'_>, shared: &Shared) -> Result<(), Error> {
         ),
         value(&metrics.shadow_stale),
     )?;
-    let durations = Target::NAMES.iter().zip(&metrics.duration);
+    let durations = metrics.traffic.durations();
     page.histograms(
         family("query_duration", "Time from a statement's last byte to the end of its answer"),
-        durations.map(|(&target, histogram)| (TargetLabels { target }, histogram)),
+        Target::NAMES.into_iter().zip(&durations).map(|(target, times)| (TargetLabels { target }, times)),
     )?;
     page.counter(
         family("statements_failed", "Simple queries and batches that ended in an error"),

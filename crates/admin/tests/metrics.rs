@@ -102,7 +102,7 @@ fn values_are_those_that_were_counted() {
     let sources = common::sources(common::view());
     let metrics = &sources.shared.metrics;
     for target in [Target::Primary, Target::Replica(NodeId(1)), Target::Replica(NodeId(1))] {
-        metrics.decided(&Decision { target, reason: Reason::Read });
+        metrics.traffic.decided(&Decision { target, reason: Reason::Read });
     }
     metrics.pin_changed(None, Some(PinReason::Listen));
     metrics.retries[0].store(7, Ordering::Relaxed);
@@ -128,7 +128,8 @@ fn values_are_those_that_were_counted() {
 fn buckets_add_up_in_seconds() {
     let sources = common::sources(common::view());
     for micros in [50, 100, 900, 60_000_000] {
-        sources.shared.metrics.duration[1].observe(Duration::from_micros(micros));
+        let took = Duration::from_micros(micros);
+        sources.shared.metrics.traffic.took(Target::Replica(NodeId(1)), took);
     }
     let families = parse(&text(&sources).unwrap());
     let samples = &families["pgsplit_query_duration_seconds"].samples;

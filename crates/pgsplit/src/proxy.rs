@@ -173,7 +173,7 @@ impl Proxy {
     /// Statements so far and how many failed, and logins that failed among both.
     pub(crate) fn counts(&self) -> Counts {
         let metrics = &self.shared.metrics;
-        let calls: u64 = metrics.decisions.iter().flatten().map(|count| count.load(Ordering::Relaxed)).sum();
+        let calls: u64 = metrics.traffic.decisions().iter().flatten().sum();
         let logins = metrics.login_failures.load(Ordering::Relaxed);
         Counts { calls: calls + logins, failed: metrics.failed.load(Ordering::Relaxed) + logins }
     }
@@ -265,7 +265,7 @@ impl Proxy {
     /// Statements so far, by the node's role and name.
     pub(crate) fn statements(&self) -> Vec<(Arc<str>, u64)> {
         let view = self.shared.view.load();
-        let counters = self.shared.metrics.statements.iter().map(|counter| counter.load(Ordering::Relaxed));
+        let counters = self.shared.metrics.traffic.by_node();
         let label = |node: &Node| format!("{} {}", node.role.name(), node.name).into();
         let each = view.nodes.iter().zip(counters).filter(|(node, _)| node.is_listed());
         each.map(|(node, count)| (label(node), count)).collect()

@@ -83,7 +83,7 @@ pub(crate) fn session(config: &Config, rules: Arc<Rules>) -> SessionSettings {
         failover_wait: config.health.failover_wait,
         retry_buffer: routing.retry.buffer,
         retry_earning: pgsplit_route::retry::Budget::earning(routing.retry.budget),
-        has_peers: !config.peers.is_empty(),
+        peers: config.peers.as_slice().into(),
         consistency_wait: config.consistency.wait,
         fallback: match routing.fallback {
             pgsplit_config::Fallback::Primary => Fallback::Primary,

@@ -27,6 +27,14 @@ impl Histogram {
         self.micros.fetch_add(micros, Ordering::Relaxed);
     }
 
+    /// Adds what another one has counted.
+    pub fn add(&self, other: &Self) {
+        for (bucket, more) in self.buckets.iter().zip(&other.buckets) {
+            bucket.fetch_add(more.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        self.micros.fetch_add(other.sum_micros(), Ordering::Relaxed);
+    }
+
     /// Observations in each bucket (not cumulative), the last one for what is above all bounds.
     #[must_use]
     pub fn counts(&self) -> Vec<u64> {

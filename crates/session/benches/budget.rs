@@ -182,6 +182,7 @@ fn view(ports: [u16; 2]) -> View {
     };
     let [one, two] = ports;
     let nodes = vec![node(0, Role::Primary, one), node(1, Role::Replica, two)];
+    nodes.iter().for_each(|node| node.progress.reach(Need { flushed: EVERYTHING, inserted: EVERYTHING }));
     View { nodes, primary: Some(NodeId(0)), generation: 1, ..View::default() }
 }
 
@@ -230,21 +231,27 @@ fn shared(ports: [u16; 2]) -> Result<Arc<Shared>, Box<dyn Error>> {
         failover_wait: LONG,
         retry_buffer: 16 * 1024,
         retry_earning: 0,
-        has_peers: false,
+        peers: Arc::default(),
         consistency_wait: LONG,
         fallback: Fallback::Primary,
         replica_wait: LONG,
     };
     let view = Arc::new(ArcSwap::from_pointee(view(ports)));
+    let control = Arc::new(Fixed { catalog: catalog(), view: view.clone() });
     let environment = Environment::new(view, pool, ClientTls::disabled(), Arc::default(), Box::new(Nobody));
-    let control = Arc::new(Fixed(catalog()));
     let pools = Pools::new(environment);
     Ok(Shared::new(pools, control, session, ServerTls::disabled(), 1 << 20, 10)?)
 }
 
 /// A cluster in which nothing happens.
 #[derive(Debug, Clone)]
-struct Fixed(Arc<Catalog>);
+struct Fixed {
+    catalog: Arc<Catalog>,
+    view: Arc<ArcSwap<View>>,
+}
+
+/// More samples than anybody takes.
+const EVERYTHING: u64 = 1 << 40;
 
 #[derive(Debug)]
 struct Nobody;
@@ -289,6 +296,10 @@ impl Control for Fixed {
         _: Duration,
         _: &'a (dyn Fn() -> bool + Sync),
     ) -> Later<'a, bool> {
+        // Somebody has a new connection, of which nothing is known until its node was asked again.
+        for node in &self.view.load().nodes {
+            node.progress.answer(node.progress.ask());
+        }
         at_once(true)
     }
 
@@ -299,7 +310,7 @@ impl Control for Fixed {
 
 impl CatalogSource for Fixed {
     fn load(&self) -> Arc<Catalog> {
-        self.0.clone()
+        self.catalog.clone()
     }
 
     fn is_stale(&self) -> bool {
@@ -327,6 +338,6 @@ impl CatalogSource for Fixed {
     }
 
     fn fresh(&self) -> Later<'_, Arc<Catalog>> {
-        at_once(self.0.clone())
+        at_once(self.catalog.clone())
     }
 }

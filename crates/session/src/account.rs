@@ -116,7 +116,7 @@ impl Session {
 
     /// With `routing.mode = "shadow"`: counts where the unit would have gone.
     pub(crate) fn count_shadow(&mut self, attempt: &Attempt, decision: &Decision) {
-        self.shared.metrics.would_have(decision);
+        self.shared.metrics.traffic.would_have(decision);
         if !matches!(decision.target, Target::Replica(_)) && decision.reason != Reason::Consistency {
             return;
         }

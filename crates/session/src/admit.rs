@@ -11,6 +11,7 @@ use pgsplit_net::Stream;
 use pgsplit_wire::startup::{PROTOCOL_3_0, PROTOCOL_3_2, Replication, Startup};
 use pgsplit_wire::{PgError, build, sqlstate};
 
+use crate::cancel::Door;
 use crate::login::{Guest, NoSession, Refusal, open};
 use crate::shared::Shared;
 
@@ -54,7 +55,7 @@ async fn attempt(
     stream: Stream,
     may: impl Fn(&Startup) -> Result<(), PgError>,
 ) -> Result<Admitted, NoSession> {
-    let (stream, startup) = open(shared, stream).await?;
+    let (stream, startup) = open(shared, stream, Door::Console).await?;
     let mut guest =
         Guest { shared: shared.clone(), stream: Some(stream), handle: None, inbox: BytesMut::new() };
     let outcome = enter(&mut guest, &startup, may).await;

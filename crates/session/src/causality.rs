@@ -149,7 +149,7 @@ impl Session {
         self.state.causality.unit.clear();
         self.state.causality.unit.since = self.present(catalog);
         if self.unsettled == 0 && self.state.effects.is_empty() {
-            self.judged = self.catalog.load().hidden_code();
+            self.judged = catalog.hidden_code();
         }
     }
 
@@ -227,7 +227,7 @@ impl Session {
     /// processes serve the same clients, their writes are only seen by a strict read.
     fn level(&self, ask: Ask) -> Level {
         let level = self.asked(ask).level.unwrap_or(self.settings.consistency).into();
-        if level == Level::Causal && self.settings.has_peers { Level::Strict } else { level }
+        if level == Level::Causal && !self.settings.peers.is_empty() { Level::Strict } else { level }
     }
 
     /// What a replica must be to answer a unit that reads this.

@@ -12,8 +12,8 @@ use pgsplit_route::{Node, NodeState, Role};
 use pgsplit_wire::startup::{PROTOCOL_3_0, PROTOCOL_3_2, Replication, Startup};
 use pgsplit_wire::{HEADER, Header, PgError, Status, build, sqlstate};
 
+use crate::cancel::{Door, cancel};
 use crate::journal::Journal;
-use crate::metrics::Metrics;
 use crate::own::Own;
 use crate::passage::{self, Passage};
 use crate::question::Mentioned;
@@ -70,12 +70,16 @@ impl Verifiers {
 }
 
 /// What a new connection asks for first. A cancel request is carried out here.
-pub(crate) async fn open(shared: &Arc<Shared>, stream: Stream) -> Result<(Stream, Startup), NoSession> {
+pub(crate) async fn open(
+    shared: &Arc<Shared>,
+    stream: Stream,
+    door: Door,
+) -> Result<(Stream, Startup), NoSession> {
     let tls = shared.tls.load_full();
     let (stream, packet) = match negotiate(stream, &tls).await {
         Ok(Opening::Startup { stream, bytes, .. }) => (stream, bytes),
         Ok(Opening::Cancel { body, .. }) => {
-            cancel(shared, &body).await;
+            cancel(shared, &body, door).await;
             return Err(NoSession::Done);
         }
         Err(pgsplit_net::AcceptError::Refused(refusal)) => {
@@ -101,7 +105,7 @@ pub(crate) async fn open(shared: &Arc<Shared>, stream: Stream) -> Result<(Stream
 
 /// Takes a new connection up to its first ReadyForQuery.
 pub(crate) async fn login(shared: Arc<Shared>, stream: Stream) -> Result<Entered, NoSession> {
-    let (stream, startup) = open(&shared, stream).await?;
+    let (stream, startup) = open(&shared, stream, Door::Clients).await?;
     if shared.is_draining() {
         let error = PgError::fatal(sqlstate::CANNOT_CONNECT_NOW, "the database system is shutting down");
         return Err(NoSession::tell(stream, &error));
@@ -123,15 +127,6 @@ pub(crate) async fn login(shared: Arc<Shared>, stream: Stream) -> Result<Entered
             .stream
             .take()
             .map_or(NoSession::Done, |stream| NoSession::Tell(Box::new(stream), frame))),
-    }
-}
-
-async fn cancel(shared: &Arc<Shared>, body: &[u8]) {
-    if let Some(in_flight) = shared.registry.cancel(body) {
-        let environment = shared.pools.environment();
-        Metrics::count(&environment.metrics.cancels);
-        let tls = environment.tls.load_full();
-        in_flight.send(&tls).await;
     }
 }
 

@@ -3,22 +3,18 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pgsplit_pool::Histogram;
+use pgsplit_route::PinReason;
 use pgsplit_route::retry::Cause;
-use pgsplit_route::{Decision, NodeId, PinReason, Reason, Target};
+
+use crate::traffic::Traffic;
 
 /// Counters of all sessions.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    /// Decisions, by [`Target::index`] and [`Reason::index`].
-    pub decisions: [[AtomicU64; Reason::NAMES.len()]; Target::NAMES.len()],
-    /// With `routing.mode = "shadow"`: where statements would have gone that went to the primary instead, likewise.
-    pub shadow: [[AtomicU64; Reason::NAMES.len()]; Target::NAMES.len()],
-    /// Of these, reads that would have missed something on a replica that did not wait.
+    /// What every statement counts.
+    pub traffic: Traffic,
+    /// With `routing.mode = "shadow"`: reads that would have missed something on a replica that did not wait.
     pub shadow_stale: AtomicU64,
-    /// Units by the node that they ran on, by the place of the node in the view.
-    pub statements: Box<[AtomicU64]>,
-    /// From a unit's last byte from the client to ReadyForQuery, by [`Target::index`].
-    pub duration: [Histogram; Target::NAMES.len()],
     /// Sessions that became pinned, by the place in [`PinReason::ALL`].
     pub pins: [AtomicU64; PinReason::ALL.len()],
     /// Sessions pinned at the moment, by the place in [`PinReason::ALL`].
@@ -52,22 +48,6 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Counters at zero, for all nodes that may come.
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
-            statements: (0..pgsplit_route::MOST_NODES).map(|_| AtomicU64::new(0)).collect(),
-            ..Self::default()
-        }
-    }
-
-    /// Counts a unit on the node that runs it.
-    pub fn ran_on(&self, node: NodeId) {
-        if let Some(counter) = self.statements.get(node.index()) {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
     /// Counts a read that is run again.
     pub fn retried(&self, cause: Cause) {
         if let Some(counter) = self.retries.get(cause.index()) {
@@ -82,16 +62,6 @@ impl Metrics {
         if slow {
             Self::count(of_them);
         }
-    }
-
-    /// Counts a decision.
-    pub fn decided(&self, decision: &Decision) {
-        add(&self.decisions, decision);
-    }
-
-    /// Counts a decision that was not carried out.
-    pub fn would_have(&self, decision: &Decision) {
-        add(&self.shadow, decision);
     }
 
     /// Counts a change of a session's pin.
@@ -111,14 +81,6 @@ impl Metrics {
 
     /// Adds one to a counter.
     pub fn count(counter: &AtomicU64) {
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-fn add(counters: &[[AtomicU64; Reason::NAMES.len()]; Target::NAMES.len()], decision: &Decision) {
-    if let Some(counter) =
-        counters.get(decision.target.index()).and_then(|by| by.get(decision.reason.index()))
-    {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -222,6 +222,17 @@ pub struct Registry {
     next: AtomicI32,
 }
 
+/// What has become of a cancel request.
+#[derive(Debug)]
+pub(crate) enum Cancelled {
+    /// No client here has this number and this key.
+    Unknown,
+    /// Nothing more is to be done.
+    Here,
+    /// A server is to be told.
+    OnServer(pgsplit_pool::InFlight),
+}
+
 impl Registry {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<i32, Arc<Client>, RandomState>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
@@ -291,20 +302,18 @@ impl Registry {
         counts
     }
 
-    /// Takes a CancelRequest (process id and key). What must be told to a server is returned; a client that waits for a
-    /// connection is woken; a wrong key does nothing and says nothing, as in PostgreSQL.
-    pub(crate) fn cancel(&self, body: &[u8]) -> Option<pgsplit_pool::InFlight> {
-        let (pid, key) = body.split_first_chunk::<4>()?;
-        let client = self.lock().get(&i32::from_be_bytes(*pid)).cloned()?;
-        if !client.has_key(key) {
-            return None;
-        }
+    /// Takes a CancelRequest (process id and key). A client that waits for a connection is woken; a wrong key does nothing
+    /// and says nothing, as in PostgreSQL.
+    pub(crate) fn cancel(&self, body: &[u8]) -> Cancelled {
+        let Some((pid, key)) = body.split_first_chunk::<4>() else { return Cancelled::Unknown };
+        let client = self.lock().get(&i32::from_be_bytes(*pid)).cloned();
+        let Some(client) = client.filter(|client| client.has_key(key)) else { return Cancelled::Unknown };
         let mut running = client.running();
         running.cancelled = running.waiting || running.target.is_some();
         if running.waiting {
             client.waker.wake();
         }
-        running.target.as_ref().map(|target| target.begin())
+        running.target.as_ref().map_or(Cancelled::Here, |target| Cancelled::OnServer(target.begin()))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use pgsplit_auth::MockSecret;
-use pgsplit_config::ConsistencyLevel;
+use pgsplit_config::{Address, ConsistencyLevel};
 use pgsplit_net::ServerTls;
 use pgsplit_pool::Pools;
 use pgsplit_route::{Aim, Marks, Rules, SpillLimits, View};
@@ -66,8 +66,8 @@ pub struct SessionSettings {
     pub slow: Option<Duration>,
     /// How long a statement waits for a primary to appear.
     pub failover_wait: Duration,
-    /// Other processes serve the same clients.
-    pub has_peers: bool,
+    /// The consoles of other processes that serve the same clients.
+    pub peers: Arc<[Address]>,
     /// How long a read waits for a replica to catch up.
     pub consistency_wait: Duration,
     /// What happens to it then.
@@ -147,7 +147,7 @@ impl Shared {
             control,
             settings: ArcSwap::from_pointee(settings),
             tls: ArcSwap::from_pointee(tls),
-            metrics: Arc::new(Metrics::new()),
+            metrics: Arc::default(),
             refusals: Refusals::default(),
             registry: Registry::default(),
             logins: Semaphore::new(logins),

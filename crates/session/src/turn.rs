@@ -291,9 +291,9 @@ impl Session {
                 return Err(End::Said);
             }
             if !goes_on || target != Target::Held {
-                self.shared.metrics.decided(&decision);
+                self.shared.metrics.traffic.decided(&decision);
                 if let Some(link) = &self.link {
-                    self.shared.metrics.ran_on(link.server.node);
+                    self.shared.metrics.traffic.ran_on(link.server.node);
                 }
                 if std::mem::take(&mut first) {
                     self.count_rules(attempt, &decision);
@@ -308,9 +308,7 @@ impl Session {
             match self.send_and_relay(attempt, failed.is_none() && !refused, put).await? {
                 None => {
                     let took = began.elapsed();
-                    if let Some(histogram) = self.shared.metrics.duration.get(target.index()) {
-                        histogram.observe(took);
-                    }
+                    self.shared.metrics.traffic.took(target, took);
                     if let Some(spill) = &self.settings.spill
                         && (target, &attempt.verdict) == (Target::Primary, &Verdict::Read)
                     {

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use pgsplit_testkit::{
     Account, Cluster,
     peer::{RawClient, message},
+    wait,
 };
 
 fn tags(messages: &[pgsplit_testkit::peer::Message]) -> String {
@@ -67,6 +68,12 @@ fn speaks_with_a_server() {
     assert_eq!(client.read_until(b'Z').unwrap()[0].body, b"\0\0\0\x014");
 
     client.send(&message::query("SELECT pg_sleep(60)")).unwrap();
+    // A cancel that comes before its statement is for nobody.
+    let sleeps = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    wait::until("the statement to run", wait::LIMIT, || {
+        Ok((cluster.primary().sql("postgres", sleeps)? == "1").then_some(()))
+    })
+    .unwrap();
     let key = &hello.iter().find(|m| m.tag == b'K').unwrap().body;
     let pid = u32::from_be_bytes(key[..4].try_into().unwrap());
     RawClient::connect(&address).unwrap().send(&message::cancel(pid, &key[4..])).unwrap();

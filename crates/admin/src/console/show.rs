@@ -219,7 +219,7 @@ fn name(view: &View, id: NodeId) -> Value {
 
 fn nodes(shared: &Shared) -> Vec<Vec<Value>> {
     let view = shared.view.load();
-    let ran = &shared.metrics.statements;
+    let ran = shared.metrics.traffic.by_node();
     let row = |node: &Node| {
         vec![
             (*node.name).into(),
@@ -235,7 +235,7 @@ fn nodes(shared: &Shared) -> Vec<Vec<Value>> {
             node.load().into(),
             shared.pools.open_on(node.id).into(),
             Some(node.connection_limit).filter(|limit| *limit > 0).into(),
-            ran.get(node.id.index()).map(|count| count.load(Ordering::Relaxed)).into(),
+            ran.get(node.id.index()).copied().into(),
         ]
     };
     view.listed().map(row).collect()

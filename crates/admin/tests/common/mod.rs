@@ -157,7 +157,7 @@ pub(crate) fn sources(view: View) -> Sources {
         query: None,
         slow: None,
         failover_wait: MINUTE,
-        has_peers: false,
+        peers: Arc::default(),
         consistency_wait: Duration::ZERO,
         fallback: Fallback::Primary,
         replica_wait: MINUTE,

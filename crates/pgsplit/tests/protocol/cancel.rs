@@ -17,6 +17,7 @@ pub(crate) const CHECKS: &[Check] = &[
     ("cancel: in the queue", in_the_queue),
     ("cancel: with a key of protocol 3.2", a_long_key),
     ("cancel: copy in", copy_in),
+    ("cancel: by way of another process", at_another_process),
     ("cancel: never another's statement", never_anothers),
 ];
 
@@ -156,6 +157,30 @@ fn in_the_queue(arena: &Arena) {
     let mut next = enter(to(&proxy), THROUGH);
     let count = next.client.rows("SELECT count(*) FROM log WHERE what = 'queued'").unwrap();
     assert_eq!(count, [[Some("0".to_owned())]]);
+}
+
+/// Of two processes that serve the same clients the request comes to the one that does not know its client.
+fn at_another_process(arena: &Arena) {
+    let one = Arena::proxy(&arena.cluster, "");
+    let peers = format!("peers = ['127.0.0.1:1', '127.0.0.1:{}']\n", one.admin_port());
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_pgsplit"));
+    let other = Proxy::start(program, &arena.cluster, &peers).unwrap();
+    let mut client = enter(to(&one), THROUGH);
+    let mut decoy = enter(to(&other), THROUGH);
+    let sleep = "SELECT 'elsewhere', pg_sleep(30)";
+    for text in [sleep, "INSERT INTO log (what) SELECT 'elsewhere' FROM pg_sleep(30)"] {
+        client.client.send(&q(text)).unwrap();
+        decoy.client.send(&q("SELECT pg_sleep(0.2)")).unwrap();
+        wait_running(arena, "elsewhere");
+        let mut wrong = client.key.clone();
+        wrong[0] ^= 1;
+        cancel(to(&other), client.pid, &wrong);
+        cancel(to(&other), client.pid, &client.key);
+        let answer = client.client.read_until(b'Z').unwrap();
+        assert_eq!(answer.iter().find_map(|m| m.field(b'C')).as_deref(), Some("57014"), "{}", show(&answer));
+        let answer = decoy.client.read_until(b'Z').unwrap();
+        assert!(answer.iter().all(|message| message.tag != b'E'), "{}", show(&answer));
+    }
 }
 
 /// A client of protocol 3.2 is given a key of 32 bytes, and nothing shorter cancels.

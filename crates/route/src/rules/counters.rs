@@ -1,24 +1,21 @@
 //! What became of the statements that a rule matched. A thread counts in a place of its own; whoever shows the figures
 //! adds them up.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::decide::Target;
 use crate::latency::{Latency, SharedLatency};
+use crate::places::Places;
 use crate::reason::Reason;
-
-/// Places for threads. Where there are more threads, some share one.
-const PLACES: usize = 16;
 
 /// A rule's counters. They live on through reloads, by the rule's name.
 #[derive(Debug, Default)]
-pub struct Counters([Place; PLACES]);
+pub struct Counters(Places<Place>);
 
-/// One thread's figures, on cache lines of their own.
+/// One thread's figures.
 #[derive(Debug, Default)]
-#[repr(align(128))]
 struct Place {
     targets: [AtomicU64; Target::NAMES.len()],
     kept: [AtomicU64; Reason::NAMES.len()],
@@ -73,16 +70,9 @@ pub struct Ended {
     pub failed: bool,
 }
 
-thread_local! {
-    static OWN: usize = {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        NEXT.fetch_add(1, Ordering::Relaxed) % PLACES
-    };
-}
-
 impl Counters {
     fn place(&self) -> Option<&Place> {
-        self.0.get(OWN.with(|own| *own))
+        self.0.own()
     }
 
     /// A statement went there; `kept` is why it did not go to a replica although the rule says so.
@@ -121,7 +111,7 @@ impl Counters {
     #[must_use]
     pub fn figures(&self) -> Figures {
         let (mut sum, mut last) = (Figures::default(), 0);
-        for place in &self.0 {
+        for place in self.0.iter() {
             add_up(&mut sum.targets, &place.targets);
             add_up(&mut sum.kept, &place.kept);
             add_up(&mut sum.shadow, &place.shadow);
