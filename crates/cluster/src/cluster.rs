@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::judge::Judge;
 use crate::metrics::Metrics;
+use crate::names::{self, Assigned};
 use crate::node;
 use crate::positions::{Position, Positions, Question};
 use crate::probe::Answer;
@@ -55,6 +56,9 @@ pub struct Primary {
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) roster: Roster,
+    /// Held while the roster and the judge are told of new nodes, so that both number them alike.
+    numbering: Mutex<()>,
+    pub(crate) assigned: Assigned,
     /// Those of the settings, or what a reload has put in their place.
     pub(crate) functions: ArcSwap<FunctionConfig>,
     pub(crate) connector: Connector,
@@ -107,6 +111,8 @@ impl Cluster {
             positions,
             hints: (0..MOST_NODES).map(|_| Hints::default()).collect(),
             roster: Roster::new(&settings.nodes),
+            numbering: Mutex::new(()),
+            assigned: Assigned::default(),
             judge: Mutex::new(judge),
             primary: watch::Sender::new(Primary::default()),
             ready: watch::Sender::new(false),
@@ -212,6 +218,7 @@ impl Cluster {
     /// [`Error::TooMany`] when there were more in the life of this process than there is room for; then nothing changes.
     pub fn set_nodes(&self, nodes: &[NodeSettings]) -> Result<(), Error> {
         let shared = &self.shared;
+        let _numbering = shared.numbering.lock().unwrap_or_else(PoisonError::into_inner);
         let changes = shared.roster.set(nodes)?;
         for id in changes.gone {
             shared.hint(id, |hints| hints.gone.cancel());
@@ -296,14 +303,41 @@ impl Shared {
         self.tasks.spawn_on(task, &self.runtime);
     }
 
-    /// Asks a node again and again, until it is taken away.
+    /// Asks a node of the configuration again and again, until it is taken away, and those that its name leads to.
     fn watch(self: &Arc<Self>, node: NodeId) {
-        let (shared, gone) = (Arc::clone(self), self.hints.get(node.index()).map(|hints| hints.gone.clone()));
-        self.spawn(async move {
-            if let Some(gone) = gone {
-                let _ = gone.run_until_cancelled(node::watch(shared, node)).await;
-            }
+        let is_name = self.roster.get(node).is_some_and(|settings| names::is_name(&settings));
+        if !is_name {
+            return self.watch_node(node, std::future::ready(()));
+        }
+        let shared = Arc::clone(self);
+        // Nothing is judged before all servers behind the name are known.
+        self.watch_node(node, async move { names::look_up(&shared, node).await });
+        self.until_gone(node, names::watch(Arc::clone(self), node));
+    }
+
+    fn watch_node(self: &Arc<Self>, node: NodeId, before: impl Future<Output = ()> + Send + 'static) {
+        let shared = Arc::clone(self);
+        self.until_gone(node, async move {
+            before.await;
+            node::watch(shared, node).await;
         });
+    }
+
+    fn until_gone(&self, node: NodeId, task: impl Future<Output = ()> + Send + 'static) {
+        let Some(gone) = self.hints.get(node.index()).map(|hints| hints.gone.clone()) else { return };
+        self.spawn(async move {
+            let _ = gone.run_until_cancelled(task).await;
+        });
+    }
+
+    /// One more node of a name. `assign` is called before it is asked for the first time.
+    pub(crate) fn add_node(self: &Arc<Self>, first: NodeId, assign: impl FnOnce(NodeId)) -> Option<NodeId> {
+        let _numbering = self.numbering.lock().unwrap_or_else(PoisonError::into_inner);
+        let (id, settings) = self.roster.add(first)?;
+        assign(id);
+        self.judged(|judge| judge.added(id, &settings, self.positions.progress(id)));
+        self.watch_node(id, std::future::ready(()));
+        Some(id)
     }
 
     fn hint(&self, node: NodeId, say: impl FnOnce(&Hints)) {

@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use tokio_postgres::{Client, Config};
 
 use crate::error::Error;
-use crate::settings::{NodeSettings, Settings};
+use crate::settings::{NodeSettings, Resolver, Settings};
 use crate::tls::Tls;
 
 /// What `pg_stat_activity` shows for control connections.
@@ -71,7 +71,8 @@ impl Connector {
         database: &str,
         limit: Duration,
     ) -> Result<(Control, SocketAddr), Error> {
-        let mut config = self.config(node, database);
+        let mut config = self.login.clone();
+        config.host(&node.host).dbname(database);
         // The control plane's own statements name everything plainly: nobody else's schema may come first. Compiling
         // those on catalogs would take longer than running them.
         config.options(format!(
@@ -83,7 +84,8 @@ impl Connector {
         config.connect_timeout(limit / tried);
         let mut last = Error::NoServer;
         for address in addresses {
-            match config.clone().hostaddr(address.ip()).connect(self.tls.clone()).await {
+            let mut config = config.clone();
+            match config.hostaddr(address.ip()).port(address.port()).connect(self.tls.clone()).await {
                 Ok((client, connection)) => {
                     let driver = tokio::spawn(async move {
                         // The client's next call reports the error.
@@ -113,9 +115,14 @@ impl Connector {
 ///
 /// # Errors
 /// When the name is not known or the resolver does not answer.
-pub(crate) async fn resolve(node: &NodeSettings) -> Result<Arc<[SocketAddr]>, Error> {
-    let found = tokio::net::lookup_host((node.host.as_str(), node.port)).await;
-    match found.map(|addresses| addresses.take(MAX_ADDRESSES).collect::<Arc<[_]>>()) {
+pub(crate) async fn resolve(resolver: &Resolver, node: &NodeSettings) -> Result<Arc<[SocketAddr]>, Error> {
+    let found = match resolver.ask(&node.host, node.port) {
+        Some(found) => Ok(found.into()),
+        None => tokio::net::lookup_host((node.host.as_str(), node.port))
+            .await
+            .map(|addresses| addresses.take(MAX_ADDRESSES).collect::<Arc<[_]>>()),
+    };
+    match found {
         Ok(addresses) if addresses.is_empty() => {
             Err(Error::Resolve { address: node.address(), source: std::io::ErrorKind::NotFound.into() })
         }

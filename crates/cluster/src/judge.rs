@@ -106,7 +106,7 @@ impl Judge {
         }
     }
 
-    /// A node has come. Nobody waits until it was asked: those that were there have been.
+    /// A node has come. Nobody waits until it was asked, if those that were there have been.
     pub(crate) fn added(
         &mut self,
         id: NodeId,
@@ -114,7 +114,8 @@ impl Judge {
         progress: Arc<Progress>,
     ) -> Vec<Event> {
         debug_assert_eq!(id.index(), self.nodes.len(), "numbers are given in turn");
-        self.nodes.push(Known { asked: true, ..Known::new(id, settings, progress) });
+        let asked = self.is_ready();
+        self.nodes.push(Known { asked, ..Known::new(id, settings, progress) });
         Vec::new()
     }
 

@@ -1,7 +1,7 @@
 //! One node's task: keeps a control connection and asks it again and again, at once when somebody has a hint.
 
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio_postgres::error::SqlState;
 use crate::cluster::Shared;
 use crate::connect::resolve;
 use crate::error::Error;
+use crate::names;
 use crate::pace::Pace;
 use crate::probe::{Answer, Prober};
 use crate::settings::NodeSettings;
@@ -20,8 +21,6 @@ use crate::settings::NodeSettings;
 const SHORTEST_GAP: Duration = Duration::from_millis(20);
 /// A wrong password does not become right within half a second, and each attempt fills the server's log.
 const AFTER_REFUSAL: Duration = Duration::from_secs(5);
-/// A name is asked for again after this time: it may lead elsewhere now.
-const RESOLVE_AFTER: Duration = Duration::from_secs(5);
 /// Where control connections go: every cluster has one of these.
 pub(crate) const DATABASES: [&str; 2] = ["postgres", "template1"];
 
@@ -67,7 +66,7 @@ struct Link {
 
 impl Link {
     async fn probe(&mut self, shared: &Shared, node: &NodeSettings) -> Result<Answer, Error> {
-        self.look_up(node, shared.settings.timeout / 2).await;
+        self.look_up(shared, node, shared.settings.timeout / 2).await;
         // Taken out, so that a failure or the deadline drops it: an answer that comes late belongs to no question.
         if let Some(prober) = self.prober.take()
             && !shared.take_suspicion(self.id)
@@ -127,7 +126,7 @@ impl Link {
 
     async fn open(&mut self, shared: &Shared, node: &NodeSettings) -> Result<Prober, Error> {
         let limit = shared.settings.timeout;
-        self.resolve(node, limit / 2).await?;
+        self.resolve(shared, node, limit / 2).await?;
         let connect = || {
             let database = shared.database(self.id);
             shared.connector.connect(node, &self.addresses, database, limit)
@@ -149,13 +148,19 @@ impl Link {
     }
 
     /// Now and then, whether the name still leads to the address that is connected.
-    async fn look_up(&mut self, node: &NodeSettings, limit: Duration) {
-        let due = self.resolved.is_some_and(|last| last.elapsed() >= RESOLVE_AFTER);
-        if !due || node.host.parse::<IpAddr>().is_ok() {
+    async fn look_up(&mut self, shared: &Shared, node: &NodeSettings, limit: Duration) {
+        if let Some(address) = shared.assigned.get(self.id) {
+            if self.prober.is_some() && self.addresses.first().copied() != address {
+                self.prober = None;
+            }
+            return;
+        }
+        let due = self.resolved.is_some_and(|last| last.elapsed() >= names::again(&shared.settings));
+        if !due || !names::is_name(node) {
             return;
         }
         self.resolved = Some(Instant::now());
-        let Ok(now) = within(limit, resolve(node)).await else { return };
+        let Ok(now) = within(limit, resolve(&shared.settings.resolver, node)).await else { return };
         if self.addresses.first().is_some_and(|connected| !now.contains(connected)) {
             tracing::info!(target: "cluster", node = &*node.name, "the name leads elsewhere");
             self.addresses = now;
@@ -164,8 +169,15 @@ impl Link {
     }
 
     /// The old addresses serve while the resolver does not.
-    async fn resolve(&mut self, node: &NodeSettings, limit: Duration) -> Result<(), Error> {
-        match within(limit, resolve(node)).await {
+    async fn resolve(&mut self, shared: &Shared, node: &NodeSettings, limit: Duration) -> Result<(), Error> {
+        if let Some(address) = shared.assigned.get(self.id) {
+            self.addresses = address.into_iter().collect();
+            let source = || std::io::Error::other("the name has fewer addresses than it had");
+            return address
+                .map(|_| ())
+                .ok_or_else(|| Error::Resolve { address: node.address(), source: source() });
+        }
+        match within(limit, resolve(&shared.settings.resolver, node)).await {
             Ok(addresses) => (self.addresses, self.resolved) = (addresses, Some(Instant::now())),
             Err(error) if self.addresses.is_empty() => return Err(error),
             Err(_) => {}

@@ -3,6 +3,7 @@
 //! Not for: reading files or checking them; `pgsplit-config` does that and is turned into these.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +48,43 @@ pub struct Settings {
     pub functions: Arc<FunctionConfig>,
     /// TLS towards the servers.
     pub tls: ServerTls,
+    /// Who knows the addresses of names.
+    pub resolver: Resolver,
+}
+
+/// Who knows the addresses of names: the system, or somebody else.
+#[derive(Clone, Default)]
+pub struct Resolver(Option<Arc<Knows>>);
+
+type Knows = dyn Fn(&str, u16) -> Vec<SocketAddr> + Send + Sync;
+
+impl Resolver {
+    /// Somebody else.
+    pub fn new(knows: impl Fn(&str, u16) -> Vec<SocketAddr> + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(knows)))
+    }
+
+    /// The addresses of a name; `None`: the system knows.
+    pub(crate) fn ask(&self, host: &str, port: u16) -> Option<Vec<SocketAddr>> {
+        self.0.as_ref().map(|knows| knows(host, port))
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Resolver(own)" } else { "Resolver(system)" })
+    }
+}
+
+impl PartialEq for Resolver {
+    /// Functions do not compare, so only one and the same is equal to itself.
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(two)) => Arc::ptr_eq(one, two),
+            (None, None) => true,
+            _ => false,
+        }
+    }
 }
 
 /// One server.
@@ -195,6 +233,7 @@ impl Settings {
             verifier_timeout: Duration::from_secs(5),
             functions: Arc::default(),
             tls: ServerTls::Disable,
+            resolver: Resolver::default(),
         }
     }
 }

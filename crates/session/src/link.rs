@@ -21,8 +21,7 @@ pub(crate) struct Link {
     pub out: BytesMut,
     /// What the server owes, in order, and what is to be said to the client in between.
     pub owed: VecDeque<Owed>,
-    /// Bytes of an open batch that were sent since the server was last made to answer.
-    pub ahead: usize,
+    pub ahead: Ahead,
     /// As of the last ReadyForQuery.
     pub status: Status,
     pub replica: bool,
@@ -71,6 +70,38 @@ pub(crate) struct Link {
     pub ended: bool,
     /// The error with which it has ended it, kept from the client because the unit may run again.
     pub last_words: Option<Bytes>,
+}
+
+/// How far what was sent of an open batch is ahead of the server's answers. Whoever pipelines much should hear of an error
+/// about as soon as from the server itself, however much the sockets between would take: so a long batch is answered when
+/// it has begun, and then again and again.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    sent: usize,
+    most: usize,
+}
+
+impl Default for Ahead {
+    fn default() -> Self {
+        Self { sent: 0, most: 64 * 1024 }
+    }
+}
+
+impl Ahead {
+    /// So many bytes more.
+    pub(crate) fn add(&mut self, bytes: usize) {
+        self.sent += bytes;
+    }
+
+    /// Whether the server is to be made to answer now.
+    pub(crate) fn is_far(&self) -> bool {
+        self.sent >= self.most
+    }
+
+    /// It has been.
+    pub(crate) fn catch_up(&mut self) {
+        *self = Self { sent: 0, most: 256 * 1024 };
+    }
 }
 
 /// Whether the answer is held back so that the unit can be run again elsewhere.
@@ -188,7 +219,7 @@ impl Link {
             server,
             out: spare::buffer(),
             owed: spare::queue(),
-            ahead: 0,
+            ahead: Ahead::default(),
             status: Status::Idle,
             replica,
             life,

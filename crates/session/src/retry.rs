@@ -12,12 +12,12 @@ use pgsplit_wire::{PgError, Status, sqlstate};
 
 use crate::causality::planted;
 use crate::end::End;
-use crate::link::{Held, Link, What};
+use crate::link::{Ahead, Held, Link, What};
 use crate::metrics::Metrics;
 use crate::prepared::Portals;
 use crate::relay::{Break, Relayed};
 use crate::session::Session;
-use crate::turn::{Attempt, MAX_AHEAD, MAX_OWED, Put};
+use crate::turn::{Attempt, MAX_OWED, Put};
 use crate::unit::BatchEnd;
 
 thread_local! {
@@ -103,16 +103,16 @@ impl Session {
         self.unit_sent();
         let before = link.out.len();
         let put = put(self, &mut link);
-        link.ahead = if attempt.end == BatchEnd::Sync {
-            0
+        if attempt.end == BatchEnd::Sync {
+            link.ahead = Ahead::default();
         } else {
-            link.ahead + link.out.len().saturating_sub(before)
-        };
+            link.ahead.add(link.out.len().saturating_sub(before));
+        }
         self.say_what_is_due(&mut link);
         self.link = Some(link);
         put?;
         self.open = attempt.end != BatchEnd::Sync;
-        let far = |link: &Link| link.owed.len() >= MAX_OWED || link.ahead >= MAX_AHEAD;
+        let far = |link: &Link| link.owed.len() >= MAX_OWED || link.ahead.is_far();
         if self.open && self.link.as_deref().is_some_and(far) {
             self.catch_up().await?;
         }

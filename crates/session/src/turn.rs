@@ -152,7 +152,7 @@ impl Session {
             return Ok(());
         };
         build::flush(&mut link.out);
-        link.ahead = 0;
+        link.ahead.catch_up();
         match self.relay(false).await? {
             Relayed::Broken(why) => Err(self.lost(&why)),
             _ => Ok(()),
@@ -468,10 +468,6 @@ const MOST_AGAIN: u32 = 10;
 
 /// Answers of a batch that goes on that are noted without being asked for.
 pub(crate) const MAX_OWED: usize = 10_000;
-
-/// Bytes of a batch that goes on that are sent before the server is made to answer: whoever pipelines much hears of an
-/// error about as soon as from the server itself, however much the sockets between would take.
-pub(crate) const MAX_AHEAD: usize = 256 * 1024;
 
 fn timed_out(idle: bool, most: Duration) -> PgError {
     if idle {
