@@ -62,6 +62,22 @@ def decisions(before, after):
     print(f"{'target':<10} {'reason':<22} {'statements':>10} {'%':>6}")
     for (target, reason), count in sorted(counts.items(), key=lambda item: -item[1]):
         print(f"{target:<10} {reason:<22} {count:>10} {100 * count / total:>6.1f}")
+    moved = sum(count for (target, _), count in counts.items() if target == "replica")
+    kept = sum(counts.get(("primary", reason), 0) for reason in ("consistency", "no-replica"))
+    if moved + kept:
+        print(f"\n{moved / (moved + kept):.1%} of the reads that might run on replicas did.", waits(before, after))
+
+
+def waits(before, after):
+    """How many reads waited for a replica to catch up, and how long the half of them at most."""
+    name = "pgsplit_consistency_wait_seconds"
+    new = {key: value - before.get(key, 0) for key, value in after.items() if key.startswith(name)}
+    count = new.get(f"{name}_count", 0)
+    if not count:
+        return "None had to wait for one."
+    bounds = {float(found[1]): value for key, value in new.items() if (found := re.search(r'le="([^"]+)"', key))}
+    half = min(bound for bound, below in bounds.items() if below >= count / 2)
+    return f"{count:.0f} waited for one, half of them at most {half * 1000:g} ms."
 
 
 def errors(outcome):

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use pgsplit_config::{Config, Problem};
 
 use crate::explain::look;
-use crate::{cli, expectations, names, output, rights, unsupported, validate};
+use crate::{cli, expectations, names, output, rights, validate};
 
 /// Prints what is wrong and a summary. The exit code is 0, or 1 when there are errors.
 pub(crate) fn check(asked: &cli::Check) -> anyhow::Result<ExitCode> {
@@ -17,8 +17,6 @@ pub(crate) fn check(asked: &cli::Check) -> anyhow::Result<ExitCode> {
         Ok((config, warnings)) => {
             let shown = path.display();
             let mut warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
-            let without_effect = unsupported::without_effect(&config);
-            warnings.extend(without_effect.into_iter().map(|warning| format!("{shown}: {warning}")));
             let errors = validate::problems(&config).into_iter();
             let mut errors: Vec<_> = errors.map(|error| format!("{shown}: {error:#}")).collect();
             let tested = expectations::run(&config);

@@ -5,8 +5,6 @@ use std::path::Path;
 use anyhow::Context;
 use pgsplit_config::Config;
 
-use crate::unsupported;
-
 /// The configuration, and what its author should know although it is no error.
 pub(crate) fn load(path: &Path) -> anyhow::Result<(Config, Vec<String>)> {
     let read = Config::load(path);
@@ -15,8 +13,5 @@ pub(crate) fn load(path: &Path) -> anyhow::Result<(Config, Vec<String>)> {
     } else {
         read.context("the configuration file is named with -c FILE; `pgsplit config --defaults` prints one")?
     };
-    let ignored = unsupported::without_effect(&config).into_iter();
-    let ignored = ignored.map(|warning| format!("{}: {warning}", path.display()));
-    let warnings = warnings.iter().map(ToString::to_string).chain(ignored).collect();
-    Ok((config, warnings))
+    Ok((config, warnings.iter().map(ToString::to_string).collect()))
 }

@@ -2,7 +2,7 @@
 //! access rules that nobody enforces are no warning but an error.
 
 use anyhow::ensure;
-use pgsplit_config::{Config, ReadOnlyTransactions};
+use pgsplit_config::Config;
 
 /// Refuses what it would be unsafe to ignore.
 pub(crate) fn refuse(config: &Config) -> anyhow::Result<()> {
@@ -12,15 +12,4 @@ pub(crate) fn refuse(config: &Config) -> anyhow::Result<()> {
          a firewall or the address in `listen`"
     );
     Ok(())
-}
-
-/// What has no effect, a sentence for each key.
-pub(crate) fn without_effect(config: &Config) -> Vec<String> {
-    let mut ignored = Vec::new();
-    if config.routing.read_only_transactions == ReadOnlyTransactions::Replica {
-        ignored.push(
-            "routing.read_only_transactions: transactions stay on the primary in this version".to_owned(),
-        );
-    }
-    ignored
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use pgsplit_config::{
-    AuthMethod, ClientTls, Config, MaxConnections, PoolMode, Reads, RoutingMode, ServerTls,
+    AuthMethod, ClientTls, Config, MaxConnections, PoolMode, ReadOnlyTransactions, Reads, RoutingMode,
+    ServerTls,
 };
 use pgsplit_net::{AcceptLevel, ConnectLevel};
 use pgsplit_pool::PoolSettings;
@@ -81,6 +82,7 @@ pub(crate) fn session(config: &Config, rules: Arc<Rules>) -> SessionSettings {
         query: timeouts.query,
         slow: config.log.slow,
         failover_wait: config.health.failover_wait,
+        read_only_on_replica: routing.read_only_transactions == ReadOnlyTransactions::Replica,
         retry_buffer: routing.retry.buffer,
         retry_earning: pgsplit_route::retry::Budget::earning(routing.retry.budget),
         peers: config.peers.as_slice().into(),

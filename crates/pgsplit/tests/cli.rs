@@ -88,11 +88,7 @@ fn check_loads_the_files_of_tls() {
 }
 
 #[test]
-fn check_tells_what_has_no_effect() {
-    let (code, said) = check("nodes = ['127.0.0.1:1']\nrouting.read_only_transactions = 'replica'\n");
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("warning: pgsplit.toml: routing.read_only_transactions: "), "{said}");
-    assert!(said.ends_with("pgsplit.toml: good (no errors, 1 warning)\n"), "{said}");
+fn check_refuses_what_nobody_enforces() {
     let (code, said) = check(&format!("{EVENTUAL}auth.hba = 'pg_hba.conf'\n"));
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("error: pgsplit.toml: auth.hba: "), "{said}");

@@ -229,6 +229,7 @@ fn shared(ports: [u16; 2]) -> Result<Arc<Shared>, Box<dyn Error>> {
         query: None,
         slow: None,
         failover_wait: LONG,
+        read_only_on_replica: false,
         retry_buffer: 16 * 1024,
         retry_earning: 0,
         peers: Arc::default(),

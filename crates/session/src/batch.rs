@@ -179,6 +179,14 @@ impl Session {
             })
     }
 
+    /// Whether the catalog has changed since its facts were read: by this session, which goes on before they are read
+    /// again, or in its present transaction.
+    fn is_behind(&self) -> bool {
+        self.unsettled != 0
+            || self.catalog.is_stale()
+            || self.state.effects.intersects(Effects::DDL.union(Effects::MAYBE_DDL))
+    }
+
     /// Looks through a batch: what it executes decides; if it executes nothing, what it prepares.
     fn survey(&mut self, bytes: &[u8], catalog: &Arc<Catalog>) -> Result<Survey, End> {
         let mut survey = Survey {
@@ -201,6 +209,7 @@ impl Session {
         let mut bound = Verdicts::default();
         let mut parsed = Verdicts::default();
         let mut here: Vec<(&[u8], Arc<Facts>, Around<'_>)> = Vec::new();
+        let behind = self.is_behind();
         for frame in frames(bytes) {
             match frame.tag {
                 b'P' => {
@@ -234,7 +243,8 @@ impl Session {
                     let fresh = here.iter().rfind(|(name, ..)| *name == bind.statement);
                     let known = self.prepared(bind.statement).filter(|_| fresh.is_none()).cloned();
                     let named = known.as_ref().filter(|_| !bind.statement.is_empty());
-                    survey.stale.extend(named.filter(|known| known.catalog != catalog.version()).cloned());
+                    let stale = named.filter(|known| behind || known.catalog != catalog.version());
+                    survey.stale.extend(stale.cloned());
                     let meant = match (fresh, &known) {
                         (Some((_, facts, around)), _) => Some((facts.clone(), words(around))),
                         (None, Some(known)) => {

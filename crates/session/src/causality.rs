@@ -241,6 +241,13 @@ impl Session {
         self.state.causality.seen.wanted(level, reads.need, &self.shared.marks, reads.tables, position)
     }
 
+    /// Everything that there is, as of this moment.
+    pub(crate) fn reads_anything(&mut self) -> Reads {
+        let (mut reads, database) = (Reads::default(), self.database());
+        reads.add(&self.shared.marks, database, &Tables::any());
+        reads
+    }
+
     /// What a replica must be for a read to miss nothing of what was acknowledged when it came, whatever level holds.
     pub(crate) fn needs(&mut self, reads: Reads) -> Wanted {
         self.settle_seen();

@@ -138,7 +138,9 @@ impl Session {
         if planted("retry-write") && free() {
             return attempt.end == BatchEnd::Sync && link.owes_client_nothing();
         }
-        attempt.repeatable && link.owes_client_nothing() && (link.replica || free())
+        // A transaction that runs on a replica cannot go on elsewhere.
+        let alone = self.state.status == Status::Idle;
+        attempt.repeatable && alone && link.owes_client_nothing() && (link.replica || free())
     }
 
     /// What a run came to.

@@ -64,6 +64,8 @@ pub struct SessionSettings {
     pub query: Option<Duration>,
     /// What takes longer is logged.
     pub slow: Option<Duration>,
+    /// Transactions that are declared READ ONLY may run on a replica.
+    pub read_only_on_replica: bool,
     /// How long a statement waits for a primary to appear.
     pub failover_wait: Duration,
     /// The consoles of other processes that serve the same clients.

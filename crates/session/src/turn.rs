@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes, BytesMut};
 use pgsplit_route::retry::{Again, Cause};
 use pgsplit_route::rules::Ended;
-use pgsplit_route::{Decision, Excluded, Policy, Reason, Target, Wanted, decide};
+use pgsplit_route::{Decision, Excluded, Policy, Reason, SessionView, Target, Wanted, decide};
 use pgsplit_sql::{Catalog, Effects, Facts, NotRead, Verdict};
 use pgsplit_wire::{PgError, Status, build, sqlstate};
 
@@ -238,7 +238,9 @@ impl Session {
         }
         self.failed = false;
         let chooses = self.link.is_none() && attempt.verdict == Verdict::Read;
-        let mut wanted = if chooses { self.wanted(attempt.reads, attempt.ask) } else { Wanted::NOTHING };
+        // What else a transaction will read nobody knows.
+        let reads = if self.may_begin_on_replica(attempt) { self.reads_anything() } else { attempt.reads };
+        let mut wanted = if chooses { self.wanted(reads, attempt.ask) } else { Wanted::NOTHING };
         let mut patience = self.roam(&mut wanted);
         if attempt.repeatable {
             self.earn_repeat();
@@ -354,6 +356,10 @@ impl Session {
             return Decision { target: Target::Held, reason };
         }
         let session = self.state.view(false);
+        let session = SessionView {
+            in_transaction: session.in_transaction && !self.may_begin_on_replica(attempt),
+            ..session
+        };
         // A transaction that was begun here runs on the primary with everything in it.
         if session.in_transaction {
             return Decision { target: Target::Primary, reason: Reason::Transaction };
@@ -370,6 +376,14 @@ impl Session {
         }
         self.count_shadow(attempt, &decision);
         Decision { target: Target::Primary, ..decision }
+    }
+
+    /// Whether this begins a transaction that may run on a replica as a whole.
+    fn may_begin_on_replica(&self, attempt: &Attempt) -> bool {
+        self.settings.read_only_on_replica
+            && self.link.is_none()
+            && attempt.verdict == Verdict::Read
+            && self.state.begins_read_only()
     }
 
     /// What a text may leave behind that is about to be sent.

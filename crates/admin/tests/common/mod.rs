@@ -157,6 +157,7 @@ pub(crate) fn sources(view: View) -> Sources {
         query: None,
         slow: None,
         failover_wait: MINUTE,
+        read_only_on_replica: false,
         peers: Arc::default(),
         consistency_wait: Duration::ZERO,
         fallback: Fallback::Primary,

@@ -19,10 +19,15 @@ const DRIVERS: [&str; 3] = ["psycopg2", "psycopg", "asyncpg"];
 /// asyncpg's own tests. With PGHOST in the environment it uses the server there instead of starting one, and skips what
 /// needs a server of its own (start-up with other settings, TLS, a standby).
 pub(crate) fn asyncpg(stage: &Stage) -> Outcomes {
+    asyncpg_one(stage, "tests")
+}
+
+/// One of them, by the name that outcomes have, or those in one place.
+pub(crate) fn asyncpg_one(stage: &Stage, test: &str) -> Outcomes {
     let suite = home::python().join("suites/asyncpg");
     let mut command = pytest(&suite);
     command.env("PGHOST", "127.0.0.1").env("PGPORT", stage.port().to_string());
-    command.env("PGUSER", USER).env("PGDATABASE", "postgres").arg("tests");
+    command.env("PGUSER", USER).env("PGDATABASE", "postgres").arg(test);
     run(stage, &mut command)
 }
 

@@ -68,6 +68,15 @@ fn protocol() -> Vec<Case> {
             .raw("b", named("s", "SELECT current_setting('work_mem')"), 1)
             .raw("b", run("s", &[]), 1)
             .raw("a", run("", &[]), 1),
+        // Told of, and run, on a replica; changed on the primary, where it was never prepared.
+        Case::new("prepared: a result type that changes in the transaction")
+            .setup("DROP TABLE IF EXISTS p2; SET ROLE app; CREATE TABLE p2 AS SELECT 1 AS v")
+            .raw("a", vec![parse("s", "SELECT v FROM p2", &[]), describe(b'S', "s"), sync()], 1)
+            .raw("a", run("s", &[]), 1)
+            .asks("a", &["BEGIN", "ALTER TABLE p2 ALTER v TYPE text"])
+            .raw("a", run("s", &[]), 1)
+            .ask("a", "ROLLBACK")
+            .raw("a", run("s", &[]), 1),
         runs(
             Case::new("prepared: a literal under a zone that holds for the transaction")
                 .raw("a", named("s", INSTANT), 1)

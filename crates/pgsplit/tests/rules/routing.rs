@@ -25,6 +25,7 @@ pub(crate) fn scenes() -> Vec<Scene> {
         ("functions by configuration", functions),
         ("names are resolved by the session's search_path", names),
         ("names are resolved by the role's search_path", names_of_role),
+        ("read-only transactions on a replica", read_only_transactions),
         ("who speaks", who),
         ("rules are reloaded and go on counting", reload),
     ]
@@ -387,6 +388,52 @@ fn names_of_role(cluster: &Cluster) {
     assert_eq!(went(&mut client, "SELECT * FROM twin"), "replica read");
     run(&mut client, "SET ROLE b");
     assert_eq!(went(&mut client, "SELECT * FROM twin"), "primary rule:b");
+}
+
+/// A transaction that is declared READ ONLY runs on one replica from its first statement to its last, if that is a read.
+fn read_only_transactions(cluster: &Cluster) {
+    let proxy = proxy(cluster, "consistency.wait = '10s'\nrouting.read_only_transactions = 'replica'\n");
+    let mut one = client(&proxy);
+    let on_replica = |client: &mut pgsplit_testkit::peer::RawClient| {
+        value(client, "SELECT count(*) FROM \"Bid\"");
+        let replica = value(client, "SELECT pg_is_in_recovery()") == "t";
+        let isolation = value(client, "SHOW transaction_isolation");
+        run(client, "COMMIT");
+        (replica, isolation)
+    };
+    for (begin, replica) in [
+        ("BEGIN READ ONLY", true),
+        ("START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", true),
+        ("BEGIN; SET TRANSACTION READ ONLY", true),
+        ("BEGIN", false),
+        ("BEGIN READ WRITE", false),
+        ("BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY", false),
+        ("BEGIN READ ONLY; SET TRANSACTION READ WRITE", false),
+    ] {
+        begin.split("; ").for_each(|text| run(&mut one, text));
+        let (ran, isolation) = on_replica(&mut one);
+        assert_eq!(ran, replica, "{begin}");
+        assert_eq!(isolation == "repeatable read", begin.contains("REPEATABLE"), "{begin}");
+        assert_eq!(went(&mut one, "INSERT INTO \"Bid\" VALUES (1)"), "primary write");
+    }
+    // Whose first statement is no read stays on the primary, and what may not be written may not be written there either.
+    run(&mut one, "BEGIN READ ONLY");
+    assert_eq!(value(&mut one, "SELECT pg_is_in_recovery()"), "f");
+    run(&mut one, "ROLLBACK");
+    run(&mut one, "BEGIN READ ONLY");
+    run(&mut one, "SELECT 1");
+    let refused = one.query("INSERT INTO \"Bid\" VALUES (1)").unwrap();
+    let (code, text) = error(&refused).unwrap();
+    assert_eq!((&*code, &*text), ("25006", "cannot execute INSERT in a read-only transaction"));
+    run(&mut one, "ROLLBACK");
+    // What was written before is seen, by whomever.
+    let mut other = client(&proxy);
+    for round in 8..28 {
+        run(&mut other, "INSERT INTO \"Bid\" VALUES (1)");
+        run(&mut one, "BEGIN READ ONLY /* pgsplit: causal */");
+        assert_eq!(value(&mut one, "SELECT count(*) FROM \"Bid\" /* pgsplit: causal */"), round.to_string());
+        run(&mut one, "COMMIT");
+    }
 }
 
 fn who(cluster: &Cluster) {

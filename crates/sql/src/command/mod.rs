@@ -196,6 +196,18 @@ pub struct TransactionModes {
     pub deferrable: Option<bool>,
 }
 
+impl TransactionModes {
+    /// These, with what is said later in their place.
+    #[must_use]
+    pub fn and(self, later: Self) -> Self {
+        Self {
+            isolation: later.isolation.or(self.isolation),
+            read_only: later.read_only.or(self.read_only),
+            deferrable: later.deferrable.or(self.deferrable),
+        }
+    }
+}
+
 /// A transaction isolation level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isolation {
