@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use pgsplit_route::{Balance, MOST_NODES, Need, NodeId, NodeState, Role, Sample, View};
+use pgsplit_route::{Balance, MOST_NODES, Need, NodeId, Sample, View};
 use pgsplit_sql::catalog::FunctionConfig;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -67,14 +67,14 @@ pub(crate) struct Shared {
     pub(crate) cancel: CancellationToken,
     pub(crate) tasks: TaskTracker,
     pub(crate) positions: Positions,
-    runtime: Handle,
+    pub(crate) runtime: Handle,
     judge: Mutex<Judge>,
     hints: Vec<Hints>,
     primary: watch::Sender<Primary>,
     ready: watch::Sender<bool>,
     /// Counts events that end somebody's patience.
     alarms: watch::Sender<u64>,
-    state_file: Arc<StateFile>,
+    pub(crate) state_file: Arc<StateFile>,
 }
 
 /// What others tell a node's task, and it them.
@@ -450,52 +450,6 @@ impl Shared {
         if moved {
             // Whoever takes over, or follows, is found sooner.
             self.kick_all();
-        }
-    }
-
-    fn tell(&self, event: Event) {
-        let named = self.roster.names();
-        let name = |id: NodeId| named.get(id.index()).map_or("?", |name| &**name);
-        match event {
-            Event::State { node, from, to } => {
-                self.metrics.with(node, |metrics| metrics.state_changes.add_one());
-                match (from, to) {
-                    (_, NodeState::Up) => tracing::info!(target: "cluster", node = name(node), "up"),
-                    (_, NodeState::Gone) => {
-                        tracing::info!(target: "cluster", node = name(node), "taken away")
-                    }
-                    _ => tracing::warn!(target: "cluster", node = name(node), "down"),
-                }
-            }
-            Event::Silent { node } => {
-                tracing::warn!(target: "cluster", node = name(node), "no answer to a probe in time");
-            }
-            Event::Role { node, from, to, why } => {
-                self.metrics.with(node, |metrics| metrics.role_changes.add_one());
-                let (from, role, why) = (from.name(), to.name(), why.map_or("", |why| why.text()));
-                if to == Role::Rejected {
-                    tracing::warn!(target: "cluster", node = name(node), from, role, why, "role changed");
-                } else {
-                    tracing::info!(target: "cluster", node = name(node), from, role, "role changed");
-                }
-            }
-            Event::Primary { node, generation, timeline } => {
-                let node = node.map_or("none", name);
-                tracing::info!(target: "cluster", node, generation, timeline, "new primary");
-            }
-            Event::Disputed { timeline, nodes } => {
-                let nodes: Vec<_> = nodes.into_iter().map(name).collect();
-                tracing::error!(target: "cluster", timeline, ?nodes, "several nodes claim to be primary: none is used");
-            }
-            Event::Timeline(remembered) => {
-                let file = Arc::clone(&self.state_file);
-                self.tasks.spawn_blocking_on(move || file.save(remembered), &self.runtime);
-            }
-            Event::NotMonitor { node } => tracing::warn!(
-                target: "cluster", node = name(node),
-                "the login cannot see replicas' timelines; as a superuser run: GRANT pg_monitor TO {}",
-                crate::sql::identifier(&self.settings.login.user)
-            ),
         }
     }
 }

@@ -24,6 +24,7 @@ mod settings;
 mod sql;
 mod standing;
 mod state_file;
+mod tell;
 mod tls;
 mod topology;
 mod verifier;

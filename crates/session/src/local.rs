@@ -1,9 +1,10 @@
 //! Batches that need no server: the beginning, the settings and the end of a transaction that is begun lazily, the
-//! preparing of what is known, and the closing of statements.
+//! preparing of what is known, and the closing of statements. And whether such a transaction may run on a replica.
 
 use std::sync::Arc;
 
-use pgsplit_sql::{Catalog, Command, Facts};
+use pgsplit_sql::command::{Isolation, TransactionModes};
+use pgsplit_sql::{Catalog, Command, Facts, Verdict};
 use pgsplit_wire::frontend::{Bind, Kind, Parse, execute, target};
 use pgsplit_wire::{Status, build};
 
@@ -13,6 +14,7 @@ use crate::own::{is_own, is_own_text};
 use crate::prepared::Prepared;
 use crate::query::first_word;
 use crate::session::Session;
+use crate::turn::Attempt;
 
 impl Session {
     /// Whether a batch that ends with its Sync can be answered without a server.
@@ -104,6 +106,34 @@ impl Session {
             }
             _ => false,
         }
+    }
+
+    /// Whether this begins a transaction that may run on a replica as a whole.
+    pub(crate) fn may_begin_on_replica(&self, attempt: &Attempt) -> bool {
+        self.settings.read_only_on_replica
+            && self.link.is_none()
+            && attempt.verdict == Verdict::Read
+            && !self.state.begin.is_empty()
+            && self.begins_read_only()
+    }
+
+    /// Whether the transaction that no server knows of yet is declared READ ONLY, and one that a standby can carry out:
+    /// SERIALIZABLE it cannot.
+    fn begins_read_only(&self) -> bool {
+        let catalog = self.catalog.load();
+        let mut modes = TransactionModes::default();
+        for text in &self.state.begin {
+            let facts = self.shared.analyzer.facts(text, &catalog);
+            let command = facts.single().map(|one| &one.command);
+            if let Some(Command::Begin(said) | Command::SetTransaction(said)) = command {
+                modes = modes.and(*said);
+            }
+        }
+        let serializable = match modes.isolation {
+            Some(isolation) => isolation == Isolation::Serializable,
+            None => self.state.view(false).serializable,
+        };
+        modes.read_only == Some(true) && !serializable
     }
 
     /// Answers a whole batch without a server.

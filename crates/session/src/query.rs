@@ -110,18 +110,16 @@ impl Session {
                 self.outbox.extend_from_slice(&[b'I', 0, 0, 0, 4]);
                 return true;
             }
-            Command::Begin(modes) if self.state.status == Status::Idle => match first_word(text) {
+            Command::Begin(_) if self.state.status == Status::Idle => match first_word(text) {
                 Some(word) => {
                     self.state.begin.push(text.to_vec());
-                    self.state.modes = *modes;
                     self.state.status = Status::Transaction;
                     if word.eq_ignore_ascii_case(b"start") { b"START TRANSACTION" } else { b"BEGIN" }
                 }
                 None => return false,
             },
-            Command::SetTransaction(modes) if begun => {
+            Command::SetTransaction(_) if begun => {
                 self.state.begin.push(text.to_vec());
-                self.state.modes = self.state.modes.and(*modes);
                 b"SET"
             }
             Command::Commit { chain: false } | Command::Rollback { chain: false } if self.state.lost => {

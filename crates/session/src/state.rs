@@ -24,8 +24,6 @@ pub(crate) struct State {
     pub pin: Option<PinReason>,
     /// BEGIN, and SET TRANSACTION behind it, that no server has been sent yet.
     pub begin: Vec<Vec<u8>>,
-    /// What these say of the transaction.
-    pub modes: TransactionModes,
     /// The transaction has failed without a server knowing of it.
     pub lost: bool,
     /// What the present transaction may have done.
@@ -54,7 +52,6 @@ impl State {
             told,
             pin: None,
             begin: Vec::new(),
-            modes: TransactionModes::default(),
             lost: false,
             effects: Effects::NONE,
             expected: Effects::NONE,
@@ -98,16 +95,6 @@ impl State {
                 .is_some_and(|level| level.eq_ignore_ascii_case(b"serializable")),
             unreadable: self.unreadable,
         }
-    }
-
-    /// Whether a transaction has begun that no server knows of yet, that is declared READ ONLY and that a standby can carry out:
-    /// SERIALIZABLE it cannot.
-    pub(crate) fn begins_read_only(&self) -> bool {
-        let serializable = match self.modes.isolation {
-            Some(isolation) => isolation == Isolation::Serializable,
-            None => self.view(false).serializable,
-        };
-        !self.begin.is_empty() && self.modes.read_only == Some(true) && !serializable
     }
 
     /// Whether a plain CREATE may make something temporary: pg_temp is named in the search_path.

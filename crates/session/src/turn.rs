@@ -378,14 +378,6 @@ impl Session {
         Decision { target: Target::Primary, ..decision }
     }
 
-    /// Whether this begins a transaction that may run on a replica as a whole.
-    fn may_begin_on_replica(&self, attempt: &Attempt) -> bool {
-        self.settings.read_only_on_replica
-            && self.link.is_none()
-            && attempt.verdict == Verdict::Read
-            && self.state.begins_read_only()
-    }
-
     /// What a text may leave behind that is about to be sent.
     pub(crate) fn may_leave(&self, facts: &Facts) -> Effects {
         facts.single().map_or(facts.effects, |one| self.state.may_leave(one, self.judged))
