@@ -90,12 +90,11 @@ fn a_statement_moves_to_the_replicas_and_back() {
     let before = sre.list();
     let said = sre.pgsplit(&["reload", "--confirm", "5m"]);
     assert!(said.ends_with("goes back in 5m unless confirmed: pgsplit reload --confirmed\n"), "{said}");
-    sre.wait_for("the canary", |sre| (sre.rule("list-canary")?.of("replica") > ENOUGH / 5).then_some(()));
+    sre.wait_for("the canary", |sre| (sre.rule("list-canary")?.of("replica") > ENOUGH).then_some(()));
     let now = sre.list();
     let (moved, stayed) = (now.replica - before.replica, now.primary - before.primary);
     let share = moved as f64 / (moved + stayed) as f64;
-    // Sessions whose reads wait for a replica make fewer calls than the others, on a busy machine much fewer.
-    assert!(moved > 0 && share < 0.35, "{moved} of {}: {CLIENTS} sessions", moved + stayed);
+    assert!((0.02..0.35).contains(&share), "{moved} of {}: {CLIENTS} sessions", moved + stayed);
     let shown = sre.rule("list-canary").unwrap();
     assert!(shown.row.get::<_, Option<f64>>("replica_p99_ms").is_some(), "times by side");
     assert!(shown.row.get::<_, Option<std::time::SystemTime>>("last_hit").is_some());

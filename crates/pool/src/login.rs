@@ -59,7 +59,7 @@ pub(crate) async fn open(
     let pairs: Vec<_> = pairs.into_iter().chain(base.iter()).collect();
     let Opened { mut stream, params, cancel } = log_in(environment, who, node, &pairs).await?;
     if settings.asks_search_path && base.get(b"search_path").is_none() {
-        let (asked, path) = search_path(stream, &node.name, settings.connect).await?;
+        let (asked, path) = within(settings.connect, &node.name, search_path(stream, &node.name)).await?;
         users.set_search_path(path, era);
         stream = asked;
     }
@@ -84,34 +84,24 @@ pub(crate) async fn open(
 }
 
 /// The search_path that a new connection has.
-async fn search_path(stream: Stream, node: &str, most: Duration) -> Result<(Stream, String), OpenError> {
+async fn search_path(stream: Stream, node: &str) -> Result<(Stream, String), OpenError> {
     let mut talk = Talk { stream, inbox: BytesMut::new(), node };
-    let ask = async {
-        let mut out = BytesMut::new();
-        build::query(&mut out, b"SELECT pg_catalog.current_setting('search_path')");
-        talk.send(&out).await?;
-        let mut path = String::new();
-        loop {
-            match talk.next().await? {
-                // One column: its number and its length come before it.
-                (b'D', frame) => {
-                    let value = frame.get(HEADER + 6..).unwrap_or_default();
-                    path = String::from_utf8_lossy(value).into_owned();
-                }
-                (b'Z', _) => return Ok(path),
-                (b'T' | b'C' | b'S', _) => {}
-                _ => return Err(talk.protocol("unexpected answer to a question")),
+    let mut out = BytesMut::new();
+    build::query(&mut out, b"SELECT pg_catalog.current_setting('search_path')");
+    talk.send(&out).await?;
+    let mut path = String::new();
+    loop {
+        match talk.next().await? {
+            // One column: its number and its length come before it.
+            (b'D', frame) => {
+                let value = frame.get(HEADER + 6..).unwrap_or_default();
+                path = String::from_utf8_lossy(value).into_owned();
             }
+            (b'Z', _) => return Ok((talk.stream, path)),
+            (b'T' | b'C' | b'S', _) => {}
+            _ => return Err(talk.protocol("unexpected answer to a question")),
         }
-    };
-    let answer = tokio::time::timeout(most, ask).await;
-    let path = answer.unwrap_or_else(|_| {
-        Err(OpenError::Unreachable {
-            node: node.to_owned(),
-            why: format!("no answer within timeouts.connect ({most:?})"),
-        })
-    })?;
-    Ok((talk.stream, path))
+    }
 }
 
 /// A tenth of jitter keeps connections that were opened together from ending together.
@@ -144,11 +134,18 @@ pub(crate) async fn log_in(
     pairs: &[(&[u8], &[u8])],
 ) -> Result<Opened, OpenError> {
     let most = environment.settings.load().connect;
-    let attempt = attempt(environment, who, node, pairs, most);
-    let opened = tokio::time::timeout(most, attempt).await;
-    opened.unwrap_or_else(|_| {
+    within(most, &node.name, attempt(environment, who, node, pairs, most)).await
+}
+
+/// What comes of a part of the login, within `timeouts.connect`.
+async fn within<T>(
+    most: Duration,
+    node: &str,
+    part: impl Future<Output = Result<T, OpenError>>,
+) -> Result<T, OpenError> {
+    tokio::time::timeout(most, part).await.unwrap_or_else(|_| {
         Err(OpenError::Unreachable {
-            node: node.name.to_string(),
+            node: node.to_owned(),
             why: format!("no answer within timeouts.connect ({most:?})"),
         })
     })

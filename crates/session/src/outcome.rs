@@ -255,8 +255,11 @@ impl Session {
             link.held = Held::No;
         }
         // The server prepares a statement anew for the client: its failure is the client's to see.
-        let shown =
-            if to == To::Silent && !matches!(link.held, Held::Again(_)) { Fate::Forward } else { shown };
+        let shown = if matches!(to, To::Silent | To::Named) && !matches!(link.held, Held::Again(_)) {
+            Fate::Forward
+        } else {
+            shown
+        };
         self.failed |= shown == Fate::Forward;
         if fields.is_fatal() && shown == Fate::Forward {
             self.fatal = true;
@@ -268,13 +271,13 @@ impl Session {
     /// find the name is answered in the words of the first error, which a server that had the statement would have said.
     fn stands_in(&mut self, link: &mut Link, body: &[u8]) -> bool {
         match link.owed.front() {
-            Some(Owed { what: What::Parse { .. }, to: To::Named }) => {
+            Some(Owed { what: What::Parse { .. }, to: To::Named }) if !Fields(body).is_fatal() => {
                 self.drop_until_sync(link);
                 link.stand_in = Some(whole_frame(b'E', body));
                 true
             }
             Some(Owed { what: What::Query { .. }, to: To::Client })
-                if Fields(body).sqlstate() == *b"26000" && link.stand_in.is_some() =>
+                if is_of_missing(&Fields(body)) && link.stand_in.is_some() =>
             {
                 self.outbox.extend_from_slice(&link.stand_in.take().unwrap_or_default());
                 self.state.errored = true;
@@ -359,6 +362,13 @@ impl Session {
         }
         self.state.leaves(statement, self.judged);
     }
+}
+
+/// What a text meets whose statement could not be prepared ahead: there is none of that name, or the transaction has failed
+/// by that.
+fn is_of_missing(fields: &Fields<'_>) -> bool {
+    let code = fields.sqlstate();
+    code == *b"26000" || code == sqlstate::IN_FAILED_TRANSACTION
 }
 
 /// A statement has failed that calls `set_config`: custom names that were not there may be there now, with an empty

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pgsplit_pool::Server;
-use pgsplit_route::{Among, Excluded, Need, Node, NodeId, Target, Wanted};
+use pgsplit_route::{Among, Excluded, Need, Node, NodeId, Target, View, Wanted};
 use pgsplit_wire::{PgError, sqlstate};
 
 use crate::checkout::NoLink;
@@ -139,30 +139,26 @@ impl Session {
     /// Otherwise the replica may have been restarted since, and be behind of where it was. It is asked then.
     pub(crate) async fn confirm(&mut self, server: &Server, wanted: &Wanted) -> Result<Option<u64>, NoLink> {
         let (node, opened) = (server.node, server.opened);
-        let view = self.shared.view.clone();
-        let known = view.clone();
-        let met = move |wanted: &Wanted| {
-            let view = known.load();
-            let node = view.node(node)?;
-            // The life is read first: one that ends meanwhile ends the connection with it.
-            let life = node.progress.life();
-            (node.progress.confirms(opened) && wanted.is_met_by(node)).then_some(life)
-        };
         if wanted.is_nothing() {
             return Ok(Some(self.life(node)));
         }
-        if let Some(life) = met(wanted) {
-            return Ok(Some(life));
+        let known = known_life(&self.shared.view.load(), node, opened, wanted);
+        if known.is_some() {
+            return Ok(known);
         }
-        let (most, control) = (self.patience(wanted), self.shared.control.clone());
-        let (wanted, met_later) = (*wanted, met.clone());
+        let (most, control, view) =
+            (self.patience(wanted), self.shared.control.clone(), self.shared.view.clone());
+        let asked = *wanted;
         self.unless_cancelled(Box::pin(async move {
-            let answers = || view.load().node(node).is_some_and(Node::answers);
-            let holds = || met_later(&wanted).is_some() || !answers();
-            control.wait_positions(wanted.need, Some((node, opened)), most, &holds).await
+            let holds = || {
+                let view = view.load();
+                known_life(&view, node, opened, &asked).is_some()
+                    || !view.node(node).is_some_and(Node::answers)
+            };
+            control.wait_positions(asked.need, Some((node, opened)), most, &holds).await
         }))
         .await?;
-        Ok(met(&wanted))
+        Ok(known_life(&self.shared.view.load(), node, opened, wanted))
     }
 
     fn life(&self, node: NodeId) -> u64 {
@@ -186,4 +182,12 @@ impl Session {
             }
         }
     }
+}
+
+/// The life of a replica in which it is what is wanted, as far as that holds for a connection that was opened at this ticket.
+fn known_life(view: &View, node: NodeId, opened: u64, wanted: &Wanted) -> Option<u64> {
+    let node = view.node(node)?;
+    // The life is read first: one that ends meanwhile ends the connection with it.
+    let life = node.progress.life();
+    (node.progress.confirms(opened) && wanted.is_met_by(node)).then_some(life)
 }

@@ -30,7 +30,7 @@ UNION ALL SELECT 'hold', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_cursors 
 pub(crate) fn with_custom(known: &[Box<str>], mentioned: &Mentioned) -> Vec<u8> {
     let mut question = QUESTION.to_vec();
     let known = known.iter().map(|name| name.as_bytes());
-    let mentioned = mentioned.names.iter().map(|name| &**name);
+    let mentioned = mentioned.names().iter().map(|name| &**name);
     for name in known.chain(mentioned).filter(|name| name.iter().all(is_name_byte)) {
         let parts = [
             &b" UNION ALL SELECT 'custom', '"[..],
@@ -64,8 +64,11 @@ pub(crate) struct Found {
 
 /// Names that may be custom settings, bounded in number; most sessions have none.
 #[derive(Debug, Default)]
-pub(crate) struct Mentioned {
-    names: Box<[Box<[u8]>]>,
+pub(crate) struct Mentioned(Option<Box<Names>>);
+
+#[derive(Debug, Default)]
+struct Names {
+    all: Vec<Box<[u8]>>,
     /// There were more.
     more: bool,
 }
@@ -73,27 +76,29 @@ pub(crate) struct Mentioned {
 impl Mentioned {
     /// As many of the names as there is room for. Where there is none, nobody knows what may have been set.
     pub(crate) fn add(&mut self, new: impl Iterator<Item = Box<[u8]>>) {
-        let mut new = new.peekable();
-        if self.more || new.peek().is_none() {
-            return;
-        }
-        let mut names = std::mem::take(&mut self.names).into_vec();
         for name in new {
-            if names.contains(&name) {
+            let names = self.0.get_or_insert_default();
+            if names.more {
+                return;
+            }
+            if names.all.contains(&name) {
                 continue;
             }
-            if names.len() >= MOST_MENTIONED {
-                self.more = true;
-                break;
+            if names.all.len() >= MOST_MENTIONED {
+                names.more = true;
+                return;
             }
-            names.push(name);
+            names.all.push(name);
         }
-        self.names = names.into_boxed_slice();
     }
 
     /// Whether there were more names than there was room for.
     pub(crate) fn is_more(&self) -> bool {
-        self.more
+        self.0.as_ref().is_some_and(|names| names.more)
+    }
+
+    fn names(&self) -> &[Box<[u8]>] {
+        self.0.as_ref().map_or(&[], |names| &names.all)
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes, BytesMut};
 use pgsplit_route::retry::{Again, Cause};
 use pgsplit_route::rules::Ended;
-use pgsplit_route::{Decision, Excluded, Policy, Reason, SessionView, Target, Wanted, decide};
+use pgsplit_route::{Decision, Excluded, Policy, Reason, Target, Wanted, decide};
 use pgsplit_sql::{Catalog, Effects, Facts, NotRead, Verdict};
 use pgsplit_wire::{PgError, Status, build, sqlstate};
 
@@ -355,11 +355,8 @@ impl Session {
             };
             return Decision { target: Target::Held, reason };
         }
-        let session = self.state.view(false);
-        let session = SessionView {
-            in_transaction: session.in_transaction && !self.may_begin_on_replica(attempt),
-            ..session
-        };
+        let mut session = self.state.view(false);
+        session.in_transaction &= !self.may_begin_on_replica(attempt);
         // A transaction that was begun here runs on the primary with everything in it.
         if session.in_transaction {
             return Decision { target: Target::Primary, reason: Reason::Transaction };

@@ -7,7 +7,6 @@ use std::time::Duration;
 use pgsplit_route::rules::SearchPath;
 use pgsplit_session::Shared;
 use pgsplit_session::statistics::{Route, Side, Statement};
-
 use pgsplit_sql::Catalog;
 use pgsplit_sql::facts::ObjectName;
 

@@ -289,8 +289,11 @@ fn mixed() -> Vec<Case> {
                     q("EXECUTE n"),
                     q("SELECT 1; EXECUTE n"),
                     q("EXECUTE nobody"),
+                    q("BEGIN"),
+                    q("EXECUTE n"),
+                    q("ROLLBACK"),
                 ]),
-                Step::Ready(6),
+                Step::Ready(9),
             ],
         ),
         case(

@@ -371,13 +371,7 @@ fn names_of_role(cluster: &Cluster) {
     // A connection that was opened before anybody wanted to know is not used any more.
     let mut before = client(&late);
     assert_eq!(went(&mut before, "SELECT * FROM twin"), "replica read");
-    let text = fs::read_to_string(late.config()).unwrap();
-    fs::write(late.config(), text + rule).unwrap();
-    late.signal(Signal::HUP);
-    wait::until("the rule is in force", Duration::from_secs(15), || {
-        Ok::<_, pgsplit_testkit::Error>(late.log().contains(": reloaded").then_some(()))
-    })
-    .unwrap();
+    reloaded(&late, |text| text + rule);
     assert_eq!(went(&mut client(&late), "SELECT * FROM twin"), "primary rule:b");
 
     alter("ALTER ROLE app IN DATABASE app RESET search_path");
@@ -450,6 +444,17 @@ fn who(cluster: &Cluster) {
     assert_eq!(went(&mut client, "SELECT 1"), "replica read");
 }
 
+/// Changes the configuration for the first time, and waits until that is in force.
+fn reloaded(proxy: &Proxy, change: impl FnOnce(String) -> String) {
+    let text = fs::read_to_string(proxy.config()).unwrap();
+    fs::write(proxy.config(), change(text)).unwrap();
+    proxy.signal(Signal::HUP);
+    wait::until("the new rules are in force", Duration::from_secs(15), || {
+        Ok::<_, pgsplit_testkit::Error>(proxy.log().contains(": reloaded").then_some(()))
+    })
+    .unwrap();
+}
+
 fn reload(cluster: &Cluster) {
     let proxy = proxy(cluster, SESSION);
     let mut client = client(&proxy);
@@ -462,14 +467,7 @@ fn reload(cluster: &Cluster) {
         last(client)
     };
     assert_eq!(again(&mut client), "primary rule:auth");
-    let text = fs::read_to_string(proxy.config()).unwrap();
-    fs::write(proxy.config(), text.replace("'Session'", "'Region'")).unwrap();
-    proxy.signal(Signal::HUP);
-    wait::until("the new rules are in force", Duration::from_secs(15), || {
-        let reloaded = proxy.log().contains(": reloaded");
-        Ok::<_, pgsplit_testkit::Error>(reloaded.then_some(()))
-    })
-    .unwrap();
+    reloaded(&proxy, |text| text.replace("'Session'", "'Region'"));
     assert_eq!(again(&mut client), "replica read");
     assert_eq!(went(&mut client, r#"SELECT * FROM "Region""#), "primary rule:auth");
     assert_eq!(hits(&proxy, "auth", "primary"), 2.0);
