@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pgsplit_sql::{Around, Catalog, Effects, Facts, NotRead, Verdict};
 use pgsplit_wire::frontend::{Bind, Kind, Parse, execute, target};
-use pgsplit_wire::{Frame, build, next_frame};
+use pgsplit_wire::{Frame, FrameError, build, next_frame};
 
 use crate::ask::{Ask, words};
 use crate::causality::Reads;
@@ -64,7 +64,9 @@ impl Session {
         }
         self.tally.begin();
         let catalog = self.facts_of_catalog().await;
-        let mut survey = self.survey(bytes, &catalog)?;
+        let Ok(mut survey) = self.survey(bytes, &catalog) else {
+            return self.malformed_batch(bytes, end).await;
+        };
         if survey.token && !self.fetch_token(end).await? {
             return Ok(());
         }
@@ -117,7 +119,7 @@ impl Session {
     }
 
     /// Everything up to the next Sync is skipped after an error; the Sync is answered by whoever knows of the batch.
-    async fn skip(&mut self, end: BatchEnd) -> Result<(), End> {
+    pub(crate) async fn skip(&mut self, end: BatchEnd) -> Result<(), End> {
         if end != BatchEnd::Sync {
             return Ok(());
         }
@@ -188,7 +190,7 @@ impl Session {
     }
 
     /// Looks through a batch: what it executes decides; if it executes nothing, what it prepares.
-    fn survey(&mut self, bytes: &[u8], catalog: &Arc<Catalog>) -> Result<Survey, End> {
+    fn survey(&mut self, bytes: &[u8], catalog: &Arc<Catalog>) -> Result<Survey, FrameError> {
         let mut survey = Survey {
             verdict: Verdict::Read,
             effects: Effects::NONE,
@@ -305,6 +307,7 @@ impl Session {
                     survey.names = true;
                     survey.idle &= target(frame.body)?.0 == Kind::Statement;
                 }
+                b'H' if !frame.body.is_empty() => return Err(FrameError::Body("trailing data in Flush")),
                 _ => {}
             }
         }

@@ -29,6 +29,7 @@ mod journal;
 mod link;
 mod local;
 mod login;
+mod malformed;
 mod metrics;
 mod outcome;
 mod own;

@@ -169,6 +169,8 @@ pub(crate) enum What {
     /// Close of a statement that makes room.
     Evict(u64),
     Sync,
+    /// A message of the extended protocol whose body cannot be read: the server refuses it.
+    Malformed,
     /// A Sync and an empty query: how many Syncs before the empty query's answer, and whether that has come.
     Probe {
         syncs: usize,

@@ -17,7 +17,9 @@ use pgsplit_sql::Verdict;
 impl Session {
     /// A Query message.
     pub(crate) async fn query(&mut self, frame: &[u8]) -> Result<(), End> {
-        let text = frontend::query(frame.get(HEADER..).unwrap_or_default())?;
+        let Ok(text) = frontend::query(frame.get(HEADER..).unwrap_or_default()) else {
+            return self.malformed(frame).await;
+        };
         let catalog = self.facts_of_catalog().await;
         let (facts, around) = self.shared.analyzer.read(text, &catalog);
         // A simple query destroys the unnamed statement (exec_simple_query in postgres.c).

@@ -106,7 +106,7 @@ impl Session {
     }
 
     async fn unit(&mut self, unit: Unit) -> Result<(), End> {
-        if matches!(unit, Unit::Query(_) | Unit::Function(_) | Unit::Stray(_)) {
+        if matches!(unit, Unit::Query(_) | Unit::Function(_) | Unit::Stray(_) | Unit::Malformed(_)) {
             self.catch_up().await?;
             if self.link.as_ref().is_some_and(|link| link.takes_copy()) {
                 return Ok(());
@@ -131,6 +131,12 @@ impl Session {
             Unit::Function(length) => {
                 let bytes = self.take(length);
                 self.function(&bytes).await?;
+                spare::keep(bytes);
+            }
+            Unit::Malformed(length) => {
+                let bytes = self.take(length);
+                self.skipping = false;
+                self.malformed(&bytes).await?;
                 spare::keep(bytes);
             }
             Unit::Batch(length, end) => {

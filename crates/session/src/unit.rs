@@ -13,6 +13,8 @@ pub(crate) enum Unit {
     Batch(usize, BatchEnd),
     /// Copy data that no server wants any more; PostgreSQL ignores it too.
     Stray(usize),
+    /// A Sync with a body.
+    Malformed(usize),
     /// Terminate.
     Terminate,
     /// A message that only belongs into a login.
@@ -49,9 +51,11 @@ pub(crate) fn next_unit(
         };
         let length = frame.bytes.len();
         match frame.tag {
-            b'S' | b'H' if !frame.body.is_empty() => {
-                return Err(FrameError::Body("trailing data in Sync or Flush"));
+            // It ends a batch all the same, but fails by itself.
+            b'S' if !frame.body.is_empty() && *scanned > 0 => {
+                return Ok(Some(finish(scanned, BatchEnd::More, 0)));
             }
+            b'S' if !frame.body.is_empty() => return Ok(Some(Unit::Malformed(length))),
             b'S' => return Ok(Some(finish(scanned, BatchEnd::Sync, length))),
             b'H' => return Ok(Some(finish(scanned, BatchEnd::Flush, length))),
             b'P' | b'B' | b'D' | b'E' | b'C' => *scanned += length,
@@ -87,7 +91,11 @@ mod tests {
         while let Some(unit) = next_unit(&bytes[at..], &mut scanned, Limits::default()).unwrap() {
             units.push(unit);
             at += match unit {
-                Unit::Query(n) | Unit::Function(n) | Unit::Stray(n) | Unit::Batch(n, _) => n,
+                Unit::Query(n)
+                | Unit::Function(n)
+                | Unit::Stray(n)
+                | Unit::Malformed(n)
+                | Unit::Batch(n, _) => n,
                 Unit::Terminate | Unit::Unexpected(_) => break,
             };
         }
@@ -115,7 +123,11 @@ mod tests {
             inbox.extend_from_slice(piece);
             while let Some(unit) = next_unit(&inbox, &mut scanned, Limits::default())? {
                 let length = match unit {
-                    Unit::Query(n) | Unit::Function(n) | Unit::Stray(n) | Unit::Batch(n, _) => n,
+                    Unit::Query(n)
+                    | Unit::Function(n)
+                    | Unit::Stray(n)
+                    | Unit::Malformed(n)
+                    | Unit::Batch(n, _) => n,
                     Unit::Terminate | Unit::Unexpected(_) => return Ok((taken, units)),
                 };
                 taken.extend(inbox.drain(..length));

@@ -39,7 +39,6 @@ pub(crate) fn sqlalchemy(stage: &Stage) -> Outcomes {
     let setup = "CREATE SCHEMA test_schema; CREATE SCHEMA test_schema_2; CREATE EXTENSION hstore; CREATE EXTENSION citext;
                  ALTER DATABASE test SET default_text_search_config = 'pg_catalog.english'";
     primary.sql("test", setup).unwrap();
-    stage.cluster.wait_caught_up().unwrap();
     let suite = home::python().join("suites/sqlalchemy");
     let mut command = pytest(&suite);
     command.args(["--maxfail=100000", "test/dialect/postgresql", "test/dialect/test_suite.py"]);

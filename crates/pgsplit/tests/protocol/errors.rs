@@ -8,7 +8,7 @@ const READ: &str = "SELECT id, name FROM t WHERE id > $1::int ORDER BY id";
 const WRITE: &str = "INSERT INTO log (what) VALUES ($1) RETURNING what";
 
 pub(crate) fn cases() -> Vec<Case> {
-    [flush(), errors()].into_iter().flatten().collect()
+    [flush(), errors(), bodies()].into_iter().flatten().collect()
 }
 
 fn flush() -> Vec<Case> {
@@ -193,4 +193,79 @@ fn errors() -> Vec<Case> {
         [vec![p("", "SELECT 1")], vec![p("", "SELEC")], vec![b("", "", &[]), e("", 0)]],
     ));
     cases
+}
+
+/// Bodies that cannot be read are refused in the server's words, and the session goes on.
+fn bodies() -> Vec<Case> {
+    let bad: [(&str, Vec<u8>); 9] = [
+        ("Parse", message::frame(b'P', b"\0SELECT 1")),
+        ("Parse without types", message::frame(b'P', b"\0SELECT 1\0")),
+        ("Parse with more", message::frame(b'P', b"\0SELECT 1\0\0\0more")),
+        ("Bind", message::frame(b'B', b"portal")),
+        ("Describe of nothing", message::frame(b'D', b"")),
+        ("Describe of what is not", message::frame(b'D', b"Q\0")),
+        ("Close", message::frame(b'C', b"Sname")),
+        ("Execute", message::frame(b'E', b"\0\0")),
+        ("Flush", message::frame(b'H', b"more")),
+    ];
+    let write = |what: &str| run(&format!("INSERT INTO log (what) VALUES ('{what}')"));
+    let count = |what: &str| q(&format!("SELECT count(*) FROM log WHERE what = '{what}'"));
+    let in_batches = bad.into_iter().flat_map(|(name, bad)| {
+        let around = [write("before"), vec![bad.clone()], write("behind"), vec![s()]].concat();
+        let apart = [vec![bad.clone()], write("behind"), vec![h()]].concat();
+        let (before, behind) = (count("before"), count("behind"));
+        [
+            case(
+                &format!("body: {name}"),
+                [
+                    send(around.clone()),
+                    Step::Ready(1),
+                    send([before.clone(), behind.clone()]),
+                    Step::Ready(2),
+                ],
+            ),
+            case(
+                &format!("body: {name}, with a Flush"),
+                [
+                    send(apart),
+                    Step::Until(b'E'),
+                    send([write("on"), vec![s()], run("SELECT 1"), vec![s()]].concat()),
+                    Step::Ready(2),
+                ],
+            ),
+            case(&format!("body: {name}, alone"), [send([bad.clone(), s(), q("SELECT 1")]), Step::Ready(2)]),
+            case(
+                &format!("body: {name}, in a transaction"),
+                [
+                    send([vec![q("BEGIN")], around, vec![q("SELECT 1"), q("ROLLBACK"), behind]].concat()),
+                    Step::Ready(5),
+                ],
+            ),
+        ]
+    });
+    let simple = [
+        ("Query", message::frame(b'Q', b"SELECT 1")),
+        ("Query with more", message::frame(b'Q', b"SELECT 1\0more\0")),
+        ("Sync", message::frame(b'S', b"more")),
+    ];
+    let simple = simple.into_iter().flat_map(|(name, bad)| {
+        [
+            case(
+                &format!("body: {name}"),
+                [send([bad.clone(), q("SELECT 1")]), Step::Ready(2), send([bad.clone()]), Step::Ready(1)],
+            ),
+            case(
+                &format!("body: {name}, in a transaction"),
+                [
+                    send([q("BEGIN"), bad.clone(), q("SELECT 1"), q("ROLLBACK"), q("SELECT 2")]),
+                    Step::Ready(5),
+                ],
+            ),
+            case(
+                &format!("body: {name}, behind a batch"),
+                [send([write("unsynced"), vec![bad, s(), q("SELECT 1")]].concat()), Step::Ready(3)],
+            ),
+        ]
+    });
+    in_batches.chain(simple).collect()
 }
