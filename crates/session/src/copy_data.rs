@@ -53,8 +53,13 @@ fn pass_copy_data(inbox: &mut BytesMut, link: &mut Link) -> Result<bool, End> {
     }
     match header.tag {
         b'X' => return Err(End::Client),
-        // A server that takes copy data ignores them.
-        b'S' | b'H' => {}
+        // A server that takes copy data ignores them. If it has ended the copy by an error it has yet to be heard of, a
+        // Sync ends what it skips.
+        b'H' => {}
+        b'S' => {
+            link.out.extend_from_slice(inbox.get(..header.total()).unwrap_or_default());
+            link.doubtful_syncs += 1;
+        }
         // CopyDone, CopyFail, or something that does not belong here: then the server says so.
         _ => {
             link.out.extend_from_slice(inbox.get(..header.total()).unwrap_or_default());

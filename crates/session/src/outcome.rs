@@ -72,6 +72,7 @@ impl Session {
     ) -> Result<Fate, OutOfStep> {
         let tag = command_tag(body);
         self.tally.rows += rows(tag);
+        link.doubtful_syncs = 0;
         match link.owed.front_mut() {
             Some(Owed { what: What::Query { facts, next }, .. }) => {
                 let (facts, at) = (facts.clone(), *next);
@@ -87,21 +88,18 @@ impl Session {
                     }
                 }
             }
-            Some(Owed { what: What::Execute { .. }, .. }) => {
-                link.doubtful_syncs = 0;
-                match link.owed.pop_front() {
-                    Some(Owed { what: What::Execute { portal: Some(portal) }, .. }) => {
-                        if let Some(statement) = portal.prepared.facts.single() {
-                            self.statement_done(link, statement, Some(&portal), tag);
-                        }
-                    }
-                    // Of a statement that was prepared by SQL, whose text is not known.
-                    _ => {
-                        self.state.effects |= Effects::OPAQUE | Effects::SETTING_OPAQUE | Effects::MAYBE_DDL;
-                        self.completed(link, None);
+            Some(Owed { what: What::Execute { .. }, .. }) => match link.owed.pop_front() {
+                Some(Owed { what: What::Execute { portal: Some(portal) }, .. }) => {
+                    if let Some(statement) = portal.prepared.facts.single() {
+                        self.statement_done(link, statement, Some(&portal), tag);
                     }
                 }
-            }
+                // Of a statement that was prepared by SQL, whose text is not known.
+                _ => {
+                    self.state.effects |= Effects::OPAQUE | Effects::SETTING_OPAQUE | Effects::MAYBE_DDL;
+                    self.completed(link, None);
+                }
+            },
             _ => return Err(OutOfStep("CommandComplete that was not owed")),
         }
         Ok(shown)

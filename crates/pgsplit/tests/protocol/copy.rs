@@ -367,6 +367,33 @@ fn failing() -> Vec<Case> {
             ],
         ),
         bad(
+            "copy in, failing: in the middle, extended, sync without an end",
+            vec![
+                sent(&[run(checked), vec![h()]]),
+                Step::Until(b'G'),
+                sent(&[data(&["bad\ty"]), vec![s()]]),
+                Step::Ready(1),
+            ],
+        ),
+        bad(
+            "copy in, failing: in the middle, simple, syncs without an end",
+            vec![
+                send([q(checked)]),
+                Step::Until(b'G'),
+                sent(&[data(&["bad\ty"]), vec![s(), s()]]),
+                Step::Ready(3),
+            ],
+        ),
+        bad(
+            "copy in, failing: in the middle, extended, sync behind good data, then an end",
+            vec![
+                sent(&[run(checked), vec![s()]]),
+                Step::Until(b'G'),
+                sent(&[data(&["104\tx"]), vec![s()], data(&["bad\ty"]), vec![s()]]),
+                Step::Ready(1),
+            ],
+        ),
+        bad(
             "copy in, failing: at its end, extended",
             vec![
                 sent(&[run(checked), vec![s()]]),
