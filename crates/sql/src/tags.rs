@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr2;
+
 use crate::scan::{Around, comments};
 
 /// Tags that are read of one comment.
@@ -91,11 +93,11 @@ fn next(rest: &[u8]) -> Option<Option<(RawTag<'_>, &[u8])>> {
 fn quoted(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut at = 0;
     loop {
-        match rest.get(at)? {
-            b'\'' => return Some((rest.get(..at)?, rest.get(at + 1..)?)),
-            b'\\' => at += 2,
-            _ => at += 1,
+        let mark = at + memchr2(b'\'', b'\\', rest.get(at..)?)?;
+        if rest.get(mark) == Some(&b'\'') {
+            return Some((rest.get(..mark)?, rest.get(mark + 1..)?));
         }
+        at = mark + 2;
     }
 }
 
@@ -147,8 +149,10 @@ fn digit(byte: u8) -> Option<u8> {
 fn hint(body: &[u8]) -> Option<&str> {
     let body = body.trim_ascii();
     let (name, word) = body.split_at_checked(HINT.len())?;
-    let word = std::str::from_utf8(word.trim_ascii()).ok()?;
-    (name.eq_ignore_ascii_case(HINT) && !word.is_empty()).then_some(word)
+    if !name.eq_ignore_ascii_case(HINT) {
+        return None;
+    }
+    std::str::from_utf8(word.trim_ascii()).ok().filter(|word| !word.is_empty())
 }
 
 const HINT: &[u8] = b"pgsplit:";

@@ -94,11 +94,9 @@ pub(crate) fn kept(
         asked.clear();
         asked.extend_from_slice(words.hint.unwrap_or_default().as_bytes());
         for tag in words.tags.into_iter().flat_map(Tags::iter) {
-            let is_asked_for = |name: &str| match tag.name.contains(&b'%') {
-                true => decoded(tag.name) == *name,
-                false => tag.name == name.as_bytes(),
-            };
-            if names.iter().any(|name| is_asked_for(name)) {
+            let encoded = tag.name.contains(&b'%').then(|| decoded(tag.name));
+            let meant = encoded.as_deref().map_or(tag.name, str::as_bytes);
+            if names.iter().any(|name| name.as_bytes() == meant) {
                 for part in [tag.name, tag.value] {
                     asked.push(0);
                     asked.extend_from_slice(part);

@@ -4,6 +4,8 @@
 //! ends without reading what is between; whether what was cut off behind is a comment at all, and not the end of a
 //! string or of a `--` comment, is known only when the text between has been read to its end.
 
+use memchr::{memchr_iter, memrchr_iter};
+
 use super::lexer::{Kind, Lexer};
 
 /// A text and what is around it.
@@ -88,14 +90,15 @@ fn trailing(text: &[u8]) -> Option<usize> {
     let end = text.len() - text.iter().rev().take_while(|byte| blank(byte)).count();
     let body = text.get(..end)?.strip_suffix(b"*/")?;
     let from = body.len().saturating_sub(LONGEST);
-    let start = body.get(from..)?.windows(2).rposition(|pair| pair == b"/*")? + from;
+    let near = body.get(from..)?;
+    let start = memrchr_iter(b'/', near).find(|at| near.get(at + 1) == Some(&b'*'))? + from;
     let inside = body.get(start + 2..)?;
     // Where a comment ends before, this is the end of a comment around both.
     (find(inside, b"*/").is_none() && !inside.ends_with(b"/")).then_some(start)
 }
 
 fn find(text: &[u8], mark: &[u8; 2]) -> Option<usize> {
-    text.windows(2).position(|pair| pair == mark)
+    memchr_iter(mark[0], text).find(|at| text.get(at + 1) == Some(&mark[1]))
 }
 
 /// The bodies of the comments in what was cut off.
