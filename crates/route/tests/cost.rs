@@ -66,7 +66,8 @@ fn a_decision_with_a_hundred_rules() {
         .collect();
     let mut random = 1u32;
     let mut once = |text: &str, facts: &pgsplit_sql::Facts, around: pgsplit_sql::Around<'_>| {
-        let words = Words { hint: around.hint(), tags: around.tags() };
+        let (hint, tags) = around.said();
+        let words = Words { hint, tags };
         let of_words = rules.of_words(words);
         let found = rules.find(facts, &catalog, session, of_words, SearchPath::default);
         assert_eq!(found.rule.is_some(), text.len() > PRISMA.len());

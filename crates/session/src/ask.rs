@@ -76,7 +76,8 @@ impl Said {
 
 /// The words around a text.
 pub(crate) fn words<'t>(around: &Around<'t>) -> Words<'t> {
-    Words { hint: around.hint(), tags: around.tags() }
+    let (hint, tags) = around.said();
+    Words { hint, tags }
 }
 
 /// The rules whose conditions on the session hold, and for which rules and settings that is so.

@@ -224,12 +224,13 @@ impl Session {
                     if facts.effects.contains(Effects::VACATES) {
                         self.vacate(parse.text);
                     }
-                    self.tally.hears(words(&around));
+                    let said = words(&around);
+                    self.tally.hears(said);
                     survey.idle = false;
                     survey.names = true;
                     survey.local |= may_be_local(&facts);
                     if !survey.binds {
-                        let ask = self.asks_for(&facts, catalog, words(&around));
+                        let ask = self.asks_for(&facts, catalog, said);
                         parsed.ask(ask, &self.settings);
                     }
                     survey.reads.add(&self.shared.marks, database, &facts.read);

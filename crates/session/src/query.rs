@@ -41,6 +41,7 @@ impl Session {
             build::ready(&mut self.outbox, Status::Failed);
             return Ok(());
         }
+        let words = words(&around);
         let mut attempt = Attempt {
             verdict: facts.verdict.clone(),
             effects: self.may_leave(&facts),
@@ -48,7 +49,7 @@ impl Session {
             repeatable: facts.verdict == Verdict::Read,
             reads: Reads::default(),
             stale: Vec::new(),
-            ask: self.asks_for(&facts, &catalog, words(&around)),
+            ask: self.asks_for(&facts, &catalog, words),
         };
         self.begin_unit(&catalog);
         self.runs(&facts);
@@ -70,7 +71,7 @@ impl Session {
         }
         self.tally.begin();
         self.tally.executes(facts.clone());
-        self.tally.hears(words(&around));
+        self.tally.hears(words);
         self.attempt(&attempt, &mut |session, link| {
             session.send_named(link, &facts);
             link.out.extend_from_slice(frame);

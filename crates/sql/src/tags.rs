@@ -155,19 +155,36 @@ fn hint(body: &[u8]) -> Option<&str> {
     std::str::from_utf8(word.trim_ascii()).ok().filter(|word| !word.is_empty())
 }
 
+/// The length of a comment without a body.
+const SHORTEST: usize = 4;
+
 const HINT: &[u8] = b"pgsplit:";
 
 impl<'t> Around<'t> {
     /// The tags of the text.
     pub fn tags(&self) -> Option<Tags<'t>> {
-        let mut behind = comments(self.behind).rev().filter(|body| hint(body).is_none());
-        let last = behind.next().and_then(Tags::parse);
-        last.or_else(|| comments(self.before).find_map(Tags::parse))
+        self.said().1
     }
 
     /// The word of the text's hint; of several the last.
     pub fn hint(&self) -> Option<&'t str> {
-        comments(self.behind).rev().chain(comments(self.before).rev()).find_map(hint)
+        self.said().0
+    }
+
+    /// The word of the hint, and the tags. Every statement is asked for both, and most have neither.
+    pub fn said(&self) -> (Option<&'t str>, Option<Tags<'t>>) {
+        if self.before.len().max(self.behind.len()) < SHORTEST {
+            return (None, None);
+        }
+        let (mut word, mut last) = (None, None);
+        for body in comments(self.behind).rev() {
+            match hint(body) {
+                Some(found) => word = word.or(Some(found)),
+                None => last = last.or(Some(body)),
+            }
+        }
+        let tags = last.and_then(Tags::parse).or_else(|| comments(self.before).find_map(Tags::parse));
+        (word.or_else(|| comments(self.before).rev().find_map(hint)), tags)
     }
 
     /// The text by which a statement is shared: without the tags and hints behind it, and with blanks in place of those

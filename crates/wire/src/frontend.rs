@@ -5,7 +5,7 @@ use crate::frame::FrameError;
 
 /// Splits off a NUL-terminated string.
 fn cstring(bytes: &[u8]) -> Result<(&[u8], &[u8]), FrameError> {
-    let end = bytes.iter().position(|&b| b == 0).ok_or(FrameError::Body("missing string terminator"))?;
+    let end = memchr::memchr(0, bytes).ok_or(FrameError::Body("missing string terminator"))?;
     let (text, rest) = bytes.split_at(end);
     Ok((text, rest.get(1..).unwrap_or_default()))
 }

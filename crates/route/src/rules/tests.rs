@@ -58,7 +58,8 @@ impl<'a> Said<'a> {
     fn find(&self, sql: &str) -> Found {
         let (analyzer, catalog) = (Analyzer::new(1 << 16), catalog());
         let (facts, around) = analyzer.read(sql.as_bytes(), &catalog);
-        let words = Words { hint: around.hint(), tags: around.tags() };
+        let (hint, tags) = around.said();
+        let words = Words { hint, tags };
         let path = SearchPath::new(self.path, self.speaker.user);
         let (session, of_words) = (self.rules.of_session(&self.speaker), self.rules.of_words(words));
         let found = self.rules.find(&facts, &catalog, session, of_words, || path.clone());
