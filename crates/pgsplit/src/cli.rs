@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use pgsplit_config::Listen;
 
 /// One port in front of a PostgreSQL primary and its streaming replicas
 #[derive(Debug, Parser)]
@@ -90,7 +91,8 @@ pub(crate) struct Explain {
 }
 
 const LOGIN: &str = "\
-Speaks with the running proxy on its admin port, which the configuration names.
+Speaks with the running proxy on its admin port, which the configuration names;
+--admin says where it is when the file is to move it.
 The login is auth.user with auth.password, or what PGUSER and PGPASSWORD say;
 it must be auth.user or one of admin_users.";
 
@@ -105,6 +107,8 @@ pub(crate) struct Reload {
     /// Keep what was reloaded with --confirm
     #[arg(long)]
     pub(crate) confirmed: bool,
+    #[command(flatten)]
+    pub(crate) console: Console,
 }
 
 #[derive(Debug, Args)]
@@ -115,6 +119,15 @@ pub(crate) struct Diff {
     /// The file to compare with what is in force
     #[arg(value_name = "NEW.toml")]
     pub(crate) new: PathBuf,
+    #[command(flatten)]
+    pub(crate) console: Console,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Console {
+    /// The console, where it is not as the file says
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) admin: Option<Listen>,
 }
 
 #[derive(Debug, Args)]

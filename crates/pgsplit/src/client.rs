@@ -25,7 +25,7 @@ const WIDTH: usize = 80;
 
 /// `pgsplit reload`.
 pub(crate) fn reload(asked: &cli::Reload) -> anyhow::Result<ExitCode> {
-    let config = load(&asked.file.path)?.0;
+    let config = load_for(&asked.file, &asked.console)?;
     if asked.confirmed {
         rows(&config, "RELOAD CONFIRMED")?;
         return output::print("confirmed: what was reloaded stays in force\n");
@@ -41,11 +41,20 @@ pub(crate) fn reload(asked: &cli::Reload) -> anyhow::Result<ExitCode> {
 
 /// `pgsplit diff`.
 pub(crate) fn diff(asked: &cli::Diff) -> anyhow::Result<ExitCode> {
-    let config = load(&asked.file.path)?.0;
+    let config = load_for(&asked.file, &asked.console)?;
     let text = fs::read_to_string(&asked.new).with_context(|| asked.new.display().to_string())?;
     let rows = rows(&config, &format!("DIFF {}", quoted(&text)))?;
     let lines = rows.iter().map(Moved::read).collect::<Result<Vec<_>, _>>()?;
     output::print(&moved(&lines))
+}
+
+/// The configuration, with the console where the running proxy has it.
+fn load_for(file: &cli::ConfigFile, console: &cli::Console) -> anyhow::Result<Config> {
+    let mut config = load(&file.path)?.0;
+    if console.admin.is_some() {
+        config.admin.clone_from(&console.admin);
+    }
+    Ok(config)
 }
 
 /// The rows that the running proxy answers a command with.
@@ -59,7 +68,7 @@ fn rows(config: &Config, command: &str) -> anyhow::Result<Vec<Row>> {
 
 async fn connect(config: &Config) -> anyhow::Result<Client> {
     let Some(admin) = &config.admin else {
-        bail!("admin is \"off\" in the configuration: send SIGHUP instead")
+        bail!("admin is \"off\" in the configuration: say where it is with --admin, or send SIGHUP")
     };
     let mut options = tokio_postgres::Config::new();
     match admin {

@@ -32,7 +32,7 @@ use pgsplit_testkit::Cluster;
 /// A scene and its name.
 type Scene = (&'static str, fn(&Cluster));
 
-const SCENES: [Scene; 16] = [
+const SCENES: [Scene; 17] = [
     ("only listed users come in", login::only_listed_users_come_in),
     ("psql", commands::in_psql),
     ("tables in psql", tables::in_psql),
@@ -42,6 +42,7 @@ const SCENES: [Scene; 16] = [
     ("a reload takes effect", reload::takes_effect),
     ("errors change nothing", reload::errors_change_nothing),
     ("a file that is watched", reload::follows_the_file),
+    ("a console that is to move", reload::finds_a_console_that_is_to_move),
     ("diff", reload::diff_tells_what_moves),
     ("a reload on trial", trial::goes_back),
     ("others wait for a trial", trial::keeps_others_waiting),

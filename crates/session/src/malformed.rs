@@ -10,6 +10,7 @@ use pgsplit_wire::{Frame, FrameError, build};
 use crate::batch::frames;
 use crate::end::End;
 use crate::link::{To, What};
+use crate::query::aborted;
 use crate::session::Session;
 use crate::turn::Attempt;
 use crate::unit::BatchEnd;
@@ -36,6 +37,9 @@ impl Session {
     }
 
     async fn pass_on(&mut self, frame: &[u8], what: What, end: BatchEnd, syncs: bool) -> Result<(), End> {
+        if self.state.lost {
+            return self.fail(&aborted(), end);
+        }
         self.tally.begin();
         self.begin_unit(&self.catalog.load());
         // It is refused before anything is done.

@@ -187,3 +187,20 @@ fn rules_move(client: &mut RawClient, compare: &dyn Fn(&str) -> (Option<i32>, St
     let (_, said) = compare("[[rules]]\nname = 'all'\nmatch.user = '*'\ntarget = 'replica'\n");
     assert_eq!(said, "no statement seen so far would go elsewhere\n");
 }
+
+/// The file names another place for the console than the running proxy has.
+pub(crate) fn finds_a_console_that_is_to_move(cluster: &Cluster) {
+    let proxy = proxy(cluster, "");
+    let (here, there) = (proxy.admin_port(), 1);
+    edit(&proxy, &format!("admin = \"127.0.0.1:{here}\""), &format!("admin = \"127.0.0.1:{there}\""));
+    let (code, said) = pgsplit(&proxy, "reload", &[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&format!("no console at 127.0.0.1:{there}")), "{said}");
+    let here = format!("127.0.0.1:{here}");
+    let (code, said) = pgsplit(&proxy, "reload", &["--admin", &here]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("admin") && said.contains("restart"), "{said}");
+    let file = proxy.config();
+    let (code, said) = pgsplit(&proxy, "diff", &[file.to_str().unwrap(), "--admin", &here]);
+    assert_eq!(code, Some(0), "{said}");
+}
