@@ -31,8 +31,8 @@ pub(crate) struct Link {
     pub copy_in: bool,
     /// Statements that were to be closed to make room, and were not, because of an error before.
     pub strays: Vec<u64>,
-    /// Syncs behind the Execute of a COPY, or among its data. A server that reads copy data ignores them; one that fails before
-    /// it reads any answers them.
+    /// Syncs behind the Execute of a COPY, or among its data. A server that reads copy data ignores them; one that has
+    /// failed before it reads them answers them.
     pub doubtful_syncs: usize,
     /// Bytes of the client's present CopyData message that are still to come.
     pub copy_rest: usize,
