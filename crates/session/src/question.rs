@@ -10,16 +10,17 @@ use crate::state::is_passing;
 const MOST_MENTIONED: usize = 100;
 
 /// One row for each thing found: what it is, and for settings the name and value. Every name is qualified, because the
-/// session's search_path is in force.
+/// session's search_path is in force. Without a schema for temporary objects, which most connections never have, the three
+/// tables that are read whole for them are not looked at.
 pub(crate) const QUESTION: &[u8] = b"\
 SELECT source, name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings \
  WHERE source OPERATOR(pg_catalog.=) ANY ('{session,client}') \
 UNION ALL SELECT 'role', '', pg_catalog.current_setting('role') \
 UNION ALL SELECT 'authorization', '', session_user::pg_catalog.text \
-UNION ALL SELECT 'temporary', '', '' WHERE EXISTS \
+UNION ALL SELECT 'temporary', '', '' WHERE CASE WHEN pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0 THEN EXISTS \
  (SELECT FROM pg_catalog.pg_class WHERE relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
  OR EXISTS (SELECT FROM pg_catalog.pg_proc WHERE pronamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
- OR EXISTS (SELECT FROM pg_catalog.pg_type WHERE typnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
+ OR EXISTS (SELECT FROM pg_catalog.pg_type WHERE typnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) ELSE false END \
 UNION ALL SELECT 'lock', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_locks \
  WHERE locktype OPERATOR(pg_catalog.=) 'advisory' AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()) \
 UNION ALL SELECT 'listen', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_listening_channels()) \
