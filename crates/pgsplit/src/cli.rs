@@ -126,7 +126,7 @@ pub(crate) struct Diff {
 #[derive(Debug, Args)]
 pub(crate) struct Console {
     /// The console, where it is not as the file says
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "ADDRESS")]
     pub(crate) admin: Option<Listen>,
 }
 

@@ -66,7 +66,8 @@ pub(crate) struct Said {
 
 impl Said {
     pub(crate) fn of(around: &Around<'_>) -> Self {
-        Self { hint: around.hint().map(Into::into), tags: around.tags().map(|tags| tags.body().into()) }
+        let (hint, tags) = around.said();
+        Self { hint: hint.map(Into::into), tags: tags.map(|tags| tags.body().into()) }
     }
 
     pub(crate) fn words(&self) -> Words<'_> {

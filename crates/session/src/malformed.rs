@@ -1,11 +1,11 @@
 //! Messages whose bodies cannot be read. The server says so, in its words, and the session goes on as it would there: with
 //! the next message, or in the extended protocol behind the next Sync.
 //!
-//! Not here: headers that cannot be read, after which nothing can be found any more (`FrameError` of the others).
+//! Not here: headers that cannot be read, after which nothing can be found any more, so that they end the session.
 
 use pgsplit_sql::Effects;
 use pgsplit_wire::frontend::{Bind, Parse, execute, target};
-use pgsplit_wire::{Frame, FrameError, build};
+use pgsplit_wire::{Frame, build};
 
 use crate::batch::frames;
 use crate::end::End;
@@ -18,7 +18,7 @@ use crate::unit::BatchEnd;
 impl Session {
     /// One that is answered by itself: a Query, or a Sync with a body.
     pub(crate) async fn malformed(&mut self, frame: &[u8]) -> Result<(), End> {
-        self.pass_on(frame, What::Query { facts: None, next: 0 }, BatchEnd::Sync, false).await
+        self.pass_on(frame, What::Query { facts: None, next: 0 }, BatchEnd::Sync).await
     }
 
     /// A batch with at least one. What stands before it is carried out, and what stands behind it is skipped, as the
@@ -33,10 +33,10 @@ impl Session {
         if self.skipping {
             return self.skip(end).await;
         }
-        self.pass_on(frame.bytes, What::Malformed, end, end == BatchEnd::Sync).await
+        self.pass_on(frame.bytes, What::Malformed, end).await
     }
 
-    async fn pass_on(&mut self, frame: &[u8], what: What, end: BatchEnd, syncs: bool) -> Result<(), End> {
+    async fn pass_on(&mut self, frame: &[u8], what: What, end: BatchEnd) -> Result<(), End> {
         if self.state.lost {
             return self.fail(&aborted(), end);
         }
@@ -44,6 +44,7 @@ impl Session {
         self.begin_unit(&self.catalog.load());
         // It is refused before anything is done.
         let attempt = Attempt { effects: Effects::NONE, ..Attempt::unread(end) };
+        let by_itself = !matches!(what, What::Malformed);
         let mut what = Some(what);
         self.attempt(&attempt, &mut |_, link| {
             link.out.extend_from_slice(frame);
@@ -51,12 +52,13 @@ impl Session {
                 link.owe(what, To::Client);
             }
             match end {
-                BatchEnd::Sync if syncs => {
+                _ if by_itself => {}
+                BatchEnd::Sync => {
                     build::sync(&mut link.out);
                     link.owe(What::Sync, To::Client);
                 }
                 BatchEnd::Flush => build::flush(&mut link.out),
-                BatchEnd::Sync | BatchEnd::More => {}
+                BatchEnd::More => {}
             }
             Ok(())
         })
@@ -66,13 +68,12 @@ impl Session {
 
 /// Whether what the proxy acts on of a message can be read. What else it says is the server's to check.
 fn is_well_formed(frame: &Frame<'_>) -> bool {
-    let read: Result<(), FrameError> = match frame.tag {
-        b'P' => Parse::read(frame.body).map(drop),
-        b'B' => Bind::read(frame.body).map(drop),
-        b'D' | b'C' => target(frame.body).map(drop),
-        b'E' => execute(frame.body).map(drop),
-        b'H' if !frame.body.is_empty() => Err(FrameError::Body("trailing data in Flush")),
-        _ => Ok(()),
-    };
-    read.is_ok()
+    match frame.tag {
+        b'P' => Parse::read(frame.body).is_ok(),
+        b'B' => Bind::read(frame.body).is_ok(),
+        b'D' | b'C' => target(frame.body).is_ok(),
+        b'E' => execute(frame.body).is_ok(),
+        b'H' => frame.body.is_empty(),
+        _ => true,
+    }
 }
