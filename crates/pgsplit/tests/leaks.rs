@@ -20,6 +20,8 @@ mod identity;
 mod objects;
 #[path = "leaks/prepared.rs"]
 mod prepared;
+#[path = "leaks/quiet.rs"]
+mod quiet;
 #[path = "leaks/settings.rs"]
 mod settings;
 #[path = "leaks/stage.rs"]
@@ -51,6 +53,7 @@ fn nothing_leaks_and_nothing_is_lost() {
         prepared::cases(),
         objects::cases(),
         hidden::cases(),
+        quiet::cases(),
         objects::sequences(),
         hidden::sequences(),
     ]
@@ -65,7 +68,7 @@ fn nothing_leaks_and_nothing_is_lost() {
         }
         report.add(case.name, outcome);
     }
-    let scenes: Vec<Scene> = [objects::scenes(), gone::scenes()].concat();
+    let scenes: Vec<Scene> = [objects::scenes(), gone::scenes(), quiet::scenes()].concat();
     for (name, scene) in scenes.into_iter().filter(|(name, _)| name.contains(&only)) {
         let played = catch_unwind(AssertUnwindSafe(|| scene(&stage)));
         report.add(name, played.map_err(|panic| said(&panic)));

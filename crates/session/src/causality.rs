@@ -59,6 +59,9 @@ type Since = Option<Moment>;
 /// The low halves of both numbers, and so not zero: the versions of facts begin with one.
 type Moment = NonZeroU64;
 
+/// What code may have done of which nothing is known.
+const DOUBTED: Effects = Effects::OPAQUE.union(Effects::MAYBE_DDL);
+
 /// What the session's settings ask for.
 #[derive(Debug, Clone, Copy, Default)]
 struct Asked {
@@ -155,7 +158,7 @@ impl Session {
 
     /// What a unit may do that cannot be read.
     pub(crate) fn unread(&self) -> Effects {
-        let effects = Effects::OPAQUE | Effects::MAYBE_DDL;
+        let effects = DOUBTED;
         let anything = self.catalog.load().has_code_that_sets_anything();
         if anything { effects | Effects::SETS_ANYTHING } else { effects }
     }
@@ -200,8 +203,12 @@ impl Session {
     pub(crate) fn unit_sent(&mut self) {
         let Causality { unit, open, .. } = &mut self.state.causality;
         if unit.is_written() {
-            open.any |= open.is_written() && open.since != unit.since;
+            let between = open.is_written() && open.since != unit.since;
+            open.any |= between;
             open.since = unit.since;
+            if between && (self.state.effects | self.state.expected).contains(Effects::CODE) {
+                self.state.effects |= DOUBTED;
+            }
         }
         open.any |= unit.any;
         open.shown |= unit.shown;
@@ -209,6 +216,18 @@ impl Session {
         open.asynchronous |= unit.asynchronous;
         open.keys(&unit.keys);
         unit.clear();
+    }
+
+    /// Code that is proved to touch rows only is not believed to where another may have run instead: one that was made
+    /// meanwhile, or the trigger of a temporary table.
+    pub(crate) fn doubt_code(&mut self) {
+        if !self.state.effects.contains(Effects::CODE) || self.state.effects.contains(DOUBTED) {
+            return;
+        }
+        let now = self.present(&self.catalog.load());
+        if self.state.pin.is_some() || now.is_none() || self.state.causality.open.since != now {
+            self.state.effects |= DOUBTED;
+        }
     }
 
     fn settled(&mut self) -> Asked {

@@ -171,8 +171,9 @@ impl Session {
 
     /// ReadyForQuery for the client, before it is forwarded.
     pub(crate) fn client_ready(&mut self, link: &mut Link, status: Status) {
-        self.acknowledged(link, status);
         self.state.effects |= std::mem::replace(&mut self.state.expected, Effects::NONE);
+        self.doubt_code();
+        self.acknowledged(link, status);
         self.state.ready(status);
         if status == Status::Idle {
             if self.state.effects.contains(Effects::DDL) {

@@ -328,7 +328,7 @@ fn verdict(judged: Vec<Result<Reads, NotRead>>) -> (Verdict, Relations) {
 /// Bits of the tables that a statement which is no proved read may show something of. Names that are no tables' show
 /// nothing; code whose doings the text does not show may show all.
 fn shown_by(part: &Part, effects: Effects, catalog: &Catalog) -> u64 {
-    let hidden = Effects::OPAQUE | Effects::DDL | Effects::MAYBE_DDL;
+    let hidden = Effects::CODE | Effects::OPAQUE | Effects::DDL | Effects::MAYBE_DDL;
     if effects.intersects(hidden) || !catalog.is_known() {
         return u64::MAX;
     }
@@ -355,7 +355,7 @@ struct Written {
 
 impl Written {
     fn add(&mut self, part: &Part, effects: Effects, catalog: &Catalog) {
-        let hidden = Effects::OPAQUE | Effects::DDL | Effects::MAYBE_DDL;
+        let hidden = Effects::CODE | Effects::OPAQUE | Effects::DDL | Effects::MAYBE_DDL;
         let changes_rows = matches!(
             part.command,
             Command::Insert

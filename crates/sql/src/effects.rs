@@ -62,7 +62,10 @@ impl Effects {
     /// Code runs that may set a custom setting whose name no source shows.
     pub const SETS_ANYTHING: Effects = Effects(1 << 23);
 
-    const NAMES: [(Effects, &'static str); 24] = [
+    /// Code on the server runs of which the text shows nothing, whatever it may leave behind.
+    pub const CODE: Effects = Effects(1 << 24);
+
+    const NAMES: [(Effects, &'static str); 25] = [
         (Effects::SETTING, "setting"),
         (Effects::SETTING_OPAQUE, "setting-opaque"),
         (Effects::TEMP_OBJECT, "temp-object"),
@@ -87,6 +90,7 @@ impl Effects {
         (Effects::VACATES, "vacates"),
         (Effects::PREPARES_PLAIN, "prepares-plain"),
         (Effects::SETS_ANYTHING, "sets-anything"),
+        (Effects::CODE, "code"),
     ];
 
     /// Whether all effects of `other` are in this set.

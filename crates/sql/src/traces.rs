@@ -2,14 +2,17 @@
 
 use crate::analyse::Part;
 use crate::builtin;
-use crate::catalog::{self, Body, Catalog, FunctionKnown};
+use crate::catalog::{self, Body, Catalog, FunctionKnown, RelationKnown};
 use crate::command::{Command, CopyDirection, Name, SetValue};
 use crate::effects::Effects;
 use crate::facts::{Argument, ObjectName};
 use crate::outline::Outline;
 
-/// Code whose doings the text does not show.
-const HIDDEN: Effects = Effects::OPAQUE.union(Effects::MAYBE_DDL).union(Effects::SEQUENCE_USE);
+/// Code whose doings neither the text nor the catalog shows.
+const HIDDEN: Effects = QUIET.union(Effects::OPAQUE).union(Effects::MAYBE_DDL);
+
+/// Code that is proved to touch rows only.
+const QUIET: Effects = Effects::CODE.union(Effects::SEQUENCE_USE);
 
 /// What a text that was not understood may do.
 pub(crate) const UNKNOWN: Effects = HIDDEN.union(Effects::SETTING_OPAQUE);
@@ -65,7 +68,7 @@ fn shown(part: &Part, catalog: &Catalog, proved: bool) -> Effects {
     }
     effects |= called(part, catalog);
     if runs_hidden_code(outline, catalog) {
-        effects |= HIDDEN;
+        effects |= hidden(outline, catalog);
     }
     if outline.locks {
         effects |= Effects::LOCKING;
@@ -79,8 +82,12 @@ fn shown(part: &Part, catalog: &Catalog, proved: bool) -> Effects {
     }
     for target in outline.targets.iter().chain(&part.copied) {
         effects |= Effects::SEQUENCE_USE;
-        if !catalog.writing_is_plain(target.schema.as_deref(), &target.name) {
-            effects |= HIDDEN;
+        let schema = target.schema.as_deref();
+        if !catalog.writing_is_plain(schema, &target.name) {
+            // What is updated in the server's own views may be set: pg_settings.
+            let known = catalog.relation(schema, &target.name) != RelationKnown::Unknown;
+            let system = target.name.starts_with("pg_");
+            effects |= if known && !system { hidden(outline, catalog) } else { HIDDEN };
         }
     }
     if outline.selects_into && part.command == Command::Query {
@@ -123,7 +130,7 @@ fn of_command(command: &Command, outline: &Outline, catalog: &Catalog) -> Effect
         Command::Copy(CopyDirection::Out) => Effects::COPY_OUT,
         Command::Do => HIDDEN,
         Command::Call if calls_stateless(outline, catalog) => HIDDEN.without(Effects::OPAQUE),
-        Command::Call => HIDDEN,
+        Command::Call => of_calls(outline, catalog),
         // EXPLAIN ANALYZE runs what it explains, also CREATE TABLE AS, EXECUTE and REFRESH.
         Command::Explain if ["create", "execute", "refresh"].iter().any(|word| outline.has(word)) => {
             UNKNOWN | Effects::DDL | Effects::SQL_PREPARED
@@ -136,7 +143,28 @@ fn of_command(command: &Command, outline: &Outline, catalog: &Catalog) -> Effect
 
 /// Whether everything that a CALL names leaves no session state behind.
 fn calls_stateless(outline: &Outline, catalog: &Catalog) -> bool {
-    !outline.calls.is_empty() && outline.calls.iter().all(|call| of_call(call, catalog).is_empty())
+    !outline.calls.is_empty() && outline.calls.iter().all(|call| of_call(call, outline, catalog).is_empty())
+}
+
+/// A CALL, of which nothing is known unless it names what it calls.
+fn of_calls(outline: &Outline, catalog: &Catalog) -> Effects {
+    if outline.strange || outline.calls.is_empty() || runs_hidden_code(outline, catalog) {
+        return HIDDEN;
+    }
+    outline.calls.iter().fold(QUIET, |effects, call| effects | of_call(call, outline, catalog))
+}
+
+/// What code leaves behind that the catalog knows: as much as the names in the text lead to.
+fn hidden(outline: &Outline, catalog: &Catalog) -> Effects {
+    let words = || outline.words.iter().map(|word| &**word);
+    let mut effects = QUIET;
+    if outline.strange || catalog.may_leave(words()) {
+        effects |= Effects::OPAQUE;
+    }
+    if outline.strange || catalog.may_alter(words()) {
+        effects |= Effects::MAYBE_DDL;
+    }
+    effects
 }
 
 fn of_set(name: &str, value: &SetValue) -> Effects {
@@ -205,11 +233,11 @@ fn called(part: &Part, catalog: &Catalog) -> Effects {
     }
     let mut effects = Effects::NONE;
     for call in &part.outline.calls {
-        effects |= of_call(call, catalog);
+        effects |= of_call(call, &part.outline, catalog);
     }
     for name in &part.outline.keyword_calls {
         if catalog.function(None, name) != FunctionKnown::Unknown && !catalog.is_stateless(None, name) {
-            effects |= HIDDEN;
+            effects |= hidden(&part.outline, catalog);
         }
     }
     match &part.settings {
@@ -225,25 +253,36 @@ fn called(part: &Part, catalog: &Catalog) -> Effects {
     effects
 }
 
-fn of_call(call: &ObjectName, catalog: &Catalog) -> Effects {
+fn of_call(call: &ObjectName, outline: &Outline, catalog: &Catalog) -> Effects {
     let schema = call.schema.as_deref();
     let known = catalog.function(schema, &call.name);
     if known != FunctionKnown::Unknown && !catalog.is_stateless(schema, &call.name) {
-        return HIDDEN;
+        // A function of the server of that name may be meant as well.
+        return hidden(outline, catalog) | special(call);
     }
-    let of_builtin = if schema.is_none_or(|s| s == "pg_catalog") {
-        builtin::function(&call.name)
-    } else {
-        builtin::Function::Unlisted
-    };
-    match of_builtin {
-        builtin::Function::Special(effects) if effects.intersects(Effects::OPAQUE) => HIDDEN,
-        builtin::Function::Special(effects) => effects,
+    match of_server(call) {
+        builtin::Function::Special(_) => special(call),
         builtin::Function::Unlisted
             if known == FunctionKnown::Unknown && !catalog.is_stateless(schema, &call.name) =>
         {
             HIDDEN
         }
+        _ => Effects::NONE,
+    }
+}
+
+fn of_server(call: &ObjectName) -> builtin::Function {
+    match call.schema.as_deref() {
+        None | Some("pg_catalog") => builtin::function(&call.name),
+        Some(_) => builtin::Function::Unlisted,
+    }
+}
+
+/// What a function of the server leaves behind, if it is one that does.
+fn special(call: &ObjectName) -> Effects {
+    match of_server(call) {
+        builtin::Function::Special(effects) if effects.intersects(Effects::OPAQUE) => HIDDEN,
+        builtin::Function::Special(effects) => effects,
         _ => Effects::NONE,
     }
 }

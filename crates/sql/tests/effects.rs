@@ -11,7 +11,9 @@ use pgsplit_sql::{Analyzer, Catalog, Effects};
 
 #[test]
 fn effects() {
-    let hidden = "sequence-use, opaque, maybe-ddl";
+    let hidden = "sequence-use, opaque, maybe-ddl, code";
+    // Proved to touch rows only.
+    let quiet = "sequence-use, code";
     let rows = [
         ("select * from t", "none"),
         ("select upper(b), count(*) from t where a in (1) group by 1", "none"),
@@ -26,7 +28,7 @@ fn effects() {
         ("set seed = 0.5", "setting, seed"),
         ("set time zone interval '1' hour", "setting-opaque"),
         ("set x from current", "setting-opaque"),
-        ("set nonsense", "setting-opaque, sequence-use, opaque, maybe-ddl"),
+        ("set nonsense", "setting-opaque, sequence-use, opaque, maybe-ddl, code"),
         ("reset all", "setting, may-end-state"),
         ("discard all", "may-end-state"),
         ("select set_config('a.b', 'c', false)", "setting"),
@@ -40,20 +42,20 @@ fn effects() {
         ("create temp table x (a int)", "temp-object, ddl"),
         (
             "create or replace temporary view x as select 1",
-            "temp-object, sequence-use, opaque, ddl, maybe-ddl",
+            "temp-object, sequence-use, opaque, ddl, maybe-ddl, code",
         ),
         ("create table pg_temp.x (a int)", "temp-object, ddl"),
         ("create table temporary_x (a int)", "ddl"),
         ("create table x (a int default 1, b varchar(10))", "ddl"),
         ("create table x (a int default -currval('s'))", "sequence-ask, ddl"),
-        ("create table x as select 1", "sequence-use, opaque, ddl, maybe-ddl"),
-        ("create extension hstore", "sequence-use, opaque, ddl, maybe-ddl"),
+        ("create table x as select 1", "sequence-use, opaque, ddl, maybe-ddl, code"),
+        ("create extension hstore", "sequence-use, opaque, ddl, maybe-ddl, code"),
         ("drop table t", "may-end-state, ddl"),
         ("grant select on t to x", "ddl"),
-        ("select * into temp x from t", "temp-object, sequence-use, opaque, ddl, maybe-ddl"),
+        ("select * into temp x from t", "temp-object, sequence-use, opaque, ddl, maybe-ddl, code"),
         ("declare c cursor with hold for select 1", "hold-cursor"),
         ("declare c cursor for select 1", "none"),
-        ("declare c cursor for select f_volatile()", hidden),
+        ("declare c cursor for select f_volatile()", quiet),
         ("select pg_advisory_lock(1)", "advisory-lock"),
         ("select pg_try_advisory_lock_shared(1, 2)", "advisory-lock"),
         ("select pg_advisory_xact_lock(1)", "locking"),
@@ -66,7 +68,7 @@ fn effects() {
         ("load 'x'", "load"),
         ("prepare p as select 1", "sql-prepared, prepares-plain"),
         ("prepare p as select set_config('a.b', $1, false)", "sql-prepared"),
-        ("execute p", "setting-opaque, sql-prepared, sequence-use, opaque, maybe-ddl"),
+        ("execute p", "setting-opaque, sql-prepared, sequence-use, opaque, maybe-ddl, code"),
         ("deallocate p", "sql-prepared, may-end-state"),
         ("deallocate all", "may-end-state"),
         ("select setseed(0.5)", "seed"),
@@ -77,33 +79,48 @@ fn effects() {
             "insert into public.t (a, b) values (1, 2) on conflict (a) do nothing returning (a)",
             "sequence-use",
         ),
-        ("insert into triggered values (1)", hidden),
+        ("insert into triggered values (1)", quiet),
         ("insert into touched values (1)", "sequence-use"),
         ("insert into ruled values (1)", hidden),
-        ("insert into default_bad values (1)", hidden),
-        ("delete from parent_of_triggered", hidden),
+        ("insert into default_bad values (1)", quiet),
+        ("delete from parent_of_triggered", quiet),
         ("insert into not_in_catalog values (1)", hidden),
-        ("update t set a = f_volatile()", hidden),
+        ("update pg_settings set setting = 'x'", hidden),
+        ("update pg_catalog.pg_settings set setting = 'x'", hidden),
+        ("update t set a = f_volatile()", quiet),
         ("update t set a = f_stateless()", "sequence-use"),
-        ("with x as (insert into triggered values (1)) select 1", hidden),
+        ("with x as (insert into triggered values (1)) select 1", quiet),
         ("with x (a, b) as (select 1, 2) insert into t select * from x", "sequence-use"),
-        ("truncate t, triggered", hidden),
+        ("truncate t, triggered", quiet),
         ("copy t from stdin", "sequence-use, copy-in"),
-        ("copy triggered from stdin", "sequence-use, opaque, maybe-ddl, copy-in"),
+        ("copy triggered from stdin", "sequence-use, copy-in, code"),
         ("copy t to stdout", "copy-out"),
         ("select * from t for update", "locking"),
         ("lock t", "locking"),
         ("do $$ begin end $$", hidden),
-        ("call proc(1)", hidden),
-        ("call proc_stateless(1)", "sequence-use, maybe-ddl"),
-        ("select f_volatile()", hidden),
+        ("call proc(1)", quiet),
+        ("call proc_stateless(1)", "sequence-use, maybe-ddl, code"),
+        ("select f_volatile()", quiet),
         ("select f_trusted(), f_sql(1), f_extension(2)", "none"),
         ("select f_stateless()", "none"),
+        ("select f_sets()", "sequence-use, opaque, code"),
+        ("select f_calls_sets()", "sequence-use, opaque, code"),
+        ("update t set a = f_sets()", "sequence-use, opaque, code"),
+        ("call proc(f_sets())", "sequence-use, opaque, code"),
+        ("call proc(set_config('a.b', 'c', false))", "setting-opaque, sequence-use, code"),
+        // Reading fires nothing, but words are all that is compared.
+        ("select f_volatile() from fires_sets", "sequence-use, opaque, code"),
+        ("insert into fires_sets values (1)", "sequence-use, opaque, code"),
+        ("insert into fires_fires_sets values (1)", "sequence-use, opaque, code"),
+        ("select f_makes()", hidden),
+        ("select f_unknown_call()", hidden),
+        ("select f_extension_volatile()", hidden),
+        ("select other.f_volatile()", hidden),
         ("select unknown_function()", hidden),
-        ("select a === b from t", hidden),
-        ("select 1::d_bad", hidden),
-        ("select t.fullname from t", hidden),
-        ("select * from v_volatile", hidden),
+        ("select a === b from t", quiet),
+        ("select 1::d_bad", quiet),
+        ("select t.fullname from t", quiet),
+        ("select * from v_volatile", quiet),
         ("select * from v_unlogged", "none"),
         ("select query_to_xml('x', true, true, '')", hidden),
         ("select lo_open(1, 2)", "tx-state"),
@@ -111,12 +128,12 @@ fn effects() {
         ("select * from pg_backup_start('x')", "other-state"),
         ("select pg_backend_pid(), version(), pg_is_in_recovery()", "none"),
         ("explain analyze create table x as select 1", {
-            "setting-opaque, sql-prepared, sequence-use, opaque, ddl, maybe-ddl"
+            "setting-opaque, sql-prepared, sequence-use, opaque, ddl, maybe-ddl, code"
         }),
-        ("select * from f_volatile(1) as (a int, b text)", hidden),
-        ("select u&\"pg_advisory\\005flock\"(1)", "setting-opaque, sequence-use, opaque, maybe-ddl"),
+        ("select * from f_volatile(1) as (a int, b text)", quiet),
+        ("select u&\"pg_advisory\\005flock\"(1)", "setting-opaque, sequence-use, opaque, maybe-ddl, code"),
         ("vacuum", "none"),
-        ("what is this", "setting-opaque, sequence-use, opaque, maybe-ddl"),
+        ("what is this", "setting-opaque, sequence-use, opaque, maybe-ddl, code"),
     ];
     let wrong: Vec<String> = rows
         .iter()
@@ -162,7 +179,7 @@ fn only_what_leads_to_unproved_code_may_set_anything() {
     };
     let pins = |text: &str, catalog: &Arc<Catalog>| {
         let facts = Analyzer::new(1 << 20).facts(text.as_bytes(), catalog);
-        assert!(facts.effects.contains(Effects::OPAQUE), "{text}");
+        assert!(facts.effects.contains(Effects::CODE), "{text}");
         facts.effects.contains(Effects::SETS_ANYTHING)
     };
     let (usual, unsafe_one) = (rows(5), rows(7));

@@ -203,7 +203,7 @@ impl Stage {
         .map_err(|error| error.to_string())
     }
 
-    fn superuser(&self, node: usize) -> Result<RawClient, String> {
+    pub(crate) fn superuser(&self, node: usize) -> Result<RawClient, String> {
         superuser(self.cluster.node(node))
     }
 }

@@ -112,7 +112,7 @@ impl Builder<'_> {
             for id in &row.types {
                 self.graph.depends(node, Node::Type(*id));
             }
-            let draws = row.extension && row.language == "c" && DRAWS_NUMBERS.contains(&&*row.name);
+            let draws = draws_numbers(row);
             let strings = row.extension && RUNS_STRINGS.contains(&row.name.to_ascii_lowercase().as_str());
             let bad = denied || strings || row.volatility == "v" && !draws || !self.trusted_language(row);
             self.graph.bad_if(node, bad);
@@ -364,8 +364,13 @@ pub(super) fn is_harmless(builtin: &str) -> bool {
     builtin::function(builtin) == builtin::Function::Harmless
 }
 
+/// Whether a function of an extension is volatile for nothing but random numbers.
+pub(super) fn draws_numbers(row: &FunctionRow) -> bool {
+    row.extension && row.language == "c" && DRAWS_NUMBERS.contains(&&*row.name)
+}
+
 /// Support functions of aggregates mostly take internal states, so they are on no list of functions to be called.
-fn support_is_harmless(name: &str) -> bool {
+pub(super) fn support_is_harmless(name: &str) -> bool {
     let parts = ["trans", "accum", "final", "combine", "serial", "avg", "sum", "agg", "inv"];
     is_harmless(name) || parts.iter().any(|part| name.contains(part))
 }

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 
+use super::quiet::{self, Doings, Language};
 use crate::command::{Cursor, Name, identifier, string_value};
 use crate::scan::{self, Kind, Token};
 
@@ -20,6 +21,10 @@ pub(super) struct Source {
     pub(super) any_relation: bool,
     /// Every name in it, also inside of strings.
     pub(super) words: Words,
+    /// Names that it calls and that are no functions of the server.
+    pub(super) calls: Words,
+    /// What it does by itself.
+    pub(super) doings: Doings,
 }
 
 /// Stands for a name, or for a value, that is filled in quoted.
@@ -68,15 +73,21 @@ pub(crate) fn runs_text(name: &str) -> bool {
     RUNNERS.contains(&name)
 }
 
+/// Whether a function of this name leaves something that no server can be asked for.
+pub(super) fn is_lasting(name: &str) -> bool {
+    LASTING.contains(&name)
+}
+
 /// Behind these a name before a parenthesis is a table's.
 const BEFORE_TABLE: [&str; 6] = ["exists", "index", "into", "on", "references", "table"];
 
 impl Source {
     /// Of a function in SQL or PL/pgSQL, or of a DO block's body.
-    pub(super) fn of_sql(text: &str) -> Self {
+    pub(super) fn of_sql(text: &str, language: Language) -> Self {
         let bytes = text.as_bytes();
         let tokens = scan::tokens(bytes);
         let mut source = Self::default();
+        source.doings = quiet::doings(bytes, &tokens, language, &mut source.calls);
         for (at, token) in tokens.iter().enumerate() {
             match token.kind {
                 Kind::Word | Kind::Quoted => source.name(text, &tokens, at),
@@ -92,7 +103,8 @@ impl Source {
     pub(super) fn of_other(text: &str) -> Self {
         let text = text.to_ascii_lowercase();
         let runs = ["plpy", "spi", "exec", "query", "prepare", "cursor", "eval", "_shared", "gd[", "sd["];
-        Self { anything: runs.iter().any(|word| text.contains(word)), ..Self::default() }
+        let anything = runs.iter().any(|word| text.contains(word));
+        Self { anything, doings: Doings::ALL, ..Self::default() }
     }
 
     fn name(&mut self, text: &str, tokens: &[Token], at: usize) {
@@ -109,8 +121,12 @@ impl Source {
             }
             "execute" if view.word_is(at + 1, &["function", "procedure"]) => (),
             "execute" => match Template::read(&view, at + 1) {
-                Some(template) if template.is_plain() => self.any_relation |= template.names > 0,
-                _ => self.anything = true,
+                Some(template) if template.is_plain() => {
+                    self.any_relation |= template.names > 0;
+                    let (text, tokens) = (template.text.as_bytes(), scan::tokens(template.text.as_bytes()));
+                    self.doings.add(quiet::doings(text, &tokens, Language::Sql, &mut self.calls));
+                }
+                _ => (self.anything, self.doings) = (true, Doings::ALL),
             },
             "do" => {
                 self.anything |=
@@ -134,12 +150,17 @@ fn words_of(string: &[u8]) -> impl Iterator<Item = Name> {
     parts.into_iter()
 }
 
-struct View<'t> {
-    text: &'t [u8],
-    tokens: &'t [Token],
+/// The tokens of a text with their bytes. Beyond its ends there is nothing, and asking is allowed.
+pub(super) struct View<'t> {
+    pub(super) text: &'t [u8],
+    pub(super) tokens: &'t [Token],
 }
 
 impl View<'_> {
+    pub(super) fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
     fn kind(&self, at: usize) -> Option<Kind> {
         self.tokens.get(at).map(|token| token.kind)
     }
@@ -148,15 +169,15 @@ impl View<'_> {
         self.tokens.get(at).map(|token| token.bytes(self.text)).unwrap_or_default()
     }
 
-    fn is(&self, at: usize, mark: &str) -> bool {
+    pub(super) fn is(&self, at: usize, mark: &str) -> bool {
         matches!(self.kind(at), Some(Kind::Punct | Kind::Operator)) && self.bytes(at) == mark.as_bytes()
     }
 
-    fn name(&self, at: usize) -> Option<Name> {
+    pub(super) fn name(&self, at: usize) -> Option<Name> {
         identifier((self.kind(at)?, self.bytes(at)))
     }
 
-    fn word_is(&self, at: usize, words: &[&str]) -> bool {
+    pub(super) fn word_is(&self, at: usize, words: &[&str]) -> bool {
         self.kind(at) == Some(Kind::Word) && self.name(at).is_some_and(|name| words.contains(&&*name))
     }
 
@@ -367,7 +388,7 @@ mod tests {
     use super::*;
 
     fn proved(text: &str) -> bool {
-        !Source::of_sql(text).anything
+        !Source::of_sql(text, Language::PlPgSql).anything
     }
 
     #[test]
@@ -428,7 +449,8 @@ mod tests {
 
     #[test]
     fn names_are_found_in_strings_too() {
-        let source = Source::of_sql("BEGIN EXECUTE format('SELECT touch(%L) FROM %I', a, b); END");
+        let source =
+            Source::of_sql("BEGIN EXECUTE format('SELECT touch(%L) FROM %I', a, b); END", Language::PlPgSql);
         assert!(source.words.contains("touch") && source.any_relation);
     }
 

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 
 use super::build::{Builder, FIRST_USER_OID, is_harmless};
 use super::graph::{Node, reach};
-use super::reach::Reach;
+use super::reach::{Reach, Sought, Sources};
 use super::rows::{FunctionRow, Oid, RelationRow, Rows};
 use super::{Catalog, Function, FunctionConfig, Further, Map, Relation, Set};
 use crate::builtin;
@@ -62,6 +62,7 @@ impl Builder<'_> {
             .collect();
         let operators = self.rows.operators.iter().filter(|row| bad.contains(&Node::Operator(row.oid)));
         let types = self.rows.types.iter().filter(|row| bad.contains(&Node::Type(row.oid)));
+        let sources = Sources::new(self.rows, self.config);
         Catalog {
             version,
             key: key(self.rows, self.config),
@@ -74,7 +75,9 @@ impl Builder<'_> {
             types: types.map(|row| (&*row.name).into()).collect(),
             tainted: self.tainted(&bad).map(|why| why.into()),
             custom_settings: self.rows.custom_settings.iter().map(|name| (&**name).into()).collect(),
-            unnamed: Reach::new(self.rows, self.config),
+            unnamed: Reach::new(&sources, Sought::Anything),
+            leaving: Reach::new(&sources, Sought::Leaving),
+            altering: Reach::new(&sources, Sought::Altering),
             asks_sequences: self.rows.asks_sequences,
             asynchronous: self.rows.asynchronous,
             further,

@@ -8,6 +8,7 @@ mod build;
 mod dynamic;
 mod finish;
 mod graph;
+mod quiet;
 mod reach;
 mod rows;
 
@@ -60,6 +61,10 @@ pub struct Catalog {
     custom_settings: Box<[Box<str>]>,
     /// What leads to code that may set any custom setting.
     unnamed: reach::Reach,
+    /// What leads to code that may leave something in the session.
+    leaving: reach::Reach,
+    /// What leads to code that may change the catalog.
+    altering: reach::Reach,
     asks_sequences: bool,
     asynchronous: bool,
     further: Further,
@@ -140,6 +145,8 @@ impl Catalog {
             tainted: None,
             custom_settings: Box::default(),
             unnamed: reach::Reach::default(),
+            leaving: reach::Reach::default(),
+            altering: reach::Reach::default(),
             asks_sequences: false,
             asynchronous: true,
             further: Further::default(),
@@ -164,6 +171,16 @@ impl Catalog {
     /// Whether a DO block with this body may.
     pub fn block_may_set_anything(&self, body: &str) -> bool {
         self.unnamed.has_block(body)
+    }
+
+    /// Whether code that a statement with these words runs may leave something in the session.
+    pub(crate) fn may_leave<'w>(&self, words: impl Iterator<Item = &'w str>) -> bool {
+        !self.known || self.leaving.has(words)
+    }
+
+    /// Whether code that a statement with these words runs may change the catalog.
+    pub(crate) fn may_alter<'w>(&self, words: impl Iterator<Item = &'w str>) -> bool {
+        !self.known || self.altering.has(words)
     }
 
     /// Another number for other such code, or for other names that lead to it.

@@ -1,14 +1,56 @@
-//! Which names lead to code that may set any custom setting: functions by what their sources name, relations by their
-//! triggers, views, policies and defaults. By words alone, so that too much is found and never too little.
+//! Which names lead to code of a kind, such as code that may set any custom setting: functions by what their sources name,
+//! relations by their triggers, views, policies and defaults. By words alone, so that too much is found and never too
+//! little.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 
-use super::dynamic::{Source, Words};
-use super::rows::{FunctionRow, Oid, Rows};
+use super::build::{draws_numbers, support_is_harmless};
+use super::dynamic::{Source, Words, is_lasting, runs_text};
+use super::quiet::{self, Doings, Language};
+use super::rows::{FunctionRow, Oid, Rows, TreeRow};
 use super::{FunctionConfig, listed};
 
-/// See the module.
+/// What is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sought {
+    /// Code that may set any custom setting.
+    Anything,
+    /// Code that may leave something in the session.
+    Leaving,
+    /// Code that may change the catalog.
+    Altering,
+}
+
+impl Sought {
+    fn is_in(self, doings: Doings) -> bool {
+        match self {
+            Self::Anything => false,
+            Self::Leaving => doings.leaves,
+            Self::Altering => doings.alters,
+        }
+    }
+
+    /// Whether a source does it by itself.
+    fn is_done_by(self, source: &Source) -> bool {
+        self == Self::Anything && source.anything || self.is_in(source.doings)
+    }
+
+    /// Whether a stored expression calls a function of the server that does it.
+    fn is_called_by(self, tree: &TreeRow) -> bool {
+        let unknown = |name: &str| if support_is_harmless(name) { Doings::default() } else { Doings::ALL };
+        let is_called = |name: &String| match self {
+            Self::Anything => name == "set_config" || runs_text(name) || is_lasting(name),
+            _ => self.is_in(quiet::of_builtin(name).unwrap_or_else(|| unknown(name))),
+        };
+        // A view of the settings sets what is updated in it.
+        let settings = tree.system_relations.iter().any(|name| name.ends_with(".pg_settings"));
+        let catalogs = tree.writes && !tree.system_relations.is_empty();
+        tree.builtins.iter().any(is_called) || self != Self::Anything && (settings || catalogs)
+    }
+}
+
+/// Names that lead to what is sought.
 #[derive(Debug, Default)]
 pub(super) struct Reach {
     /// Code that no text names may do it: operators, casts, types.
@@ -39,25 +81,53 @@ impl Reach {
 
     /// Whether a DO block does.
     pub(super) fn has_block(&self, body: &str) -> bool {
-        self.leads(&Source::of_sql(body))
+        let source = Source::of_sql(body, Language::PlPgSql);
+        source.anything || self.is_named_in(&source)
     }
 
-    fn leads(&self, source: &Source) -> bool {
-        source.anything
-            || source.any_relation && self.any_relation
-            || self.has(source.words.iter().map(|word| &**word))
+    fn is_named_in(&self, source: &Source) -> bool {
+        source.any_relation && self.any_relation || self.has(source.words.iter().map(|word| &**word))
     }
 
-    pub(super) fn new(rows: &Rows, config: &FunctionConfig) -> Self {
-        let sources: Vec<_> = rows.functions.iter().map(|row| (row, source_of(row, config))).collect();
-        let mut search =
-            Search { rows, reach: Self::default(), functions: Oids::default(), relations: Oids::default() };
-        while search.round(&sources) {}
+    pub(super) fn new(sources: &Sources<'_>, sought: Sought) -> Self {
+        let mut search = Search {
+            sources,
+            sought,
+            reach: Self::default(),
+            functions: Oids::default(),
+            relations: Oids::default(),
+        };
+        while search.round() {}
         search.reach
     }
 }
 
 type Oids = std::collections::HashSet<Oid, foldhash::fast::RandomState>;
+
+/// The sources of all functions, read once.
+pub(super) struct Sources<'r> {
+    rows: &'r Rows,
+    /// `None`: the configuration says that it leaves nothing behind.
+    all: Vec<(&'r FunctionRow, Option<Source>)>,
+}
+
+impl<'r> Sources<'r> {
+    pub(super) fn new(rows: &'r Rows, config: &FunctionConfig) -> Self {
+        let functions = rows.functions.iter().map(|row| &*row.name);
+        // A column list looks like a call, and so does a type with a length.
+        let relations = rows.relations.iter().map(|row| &*row.name);
+        let types = rows.types.iter().map(|row| &*row.name);
+        let known: std::collections::HashSet<&str> = functions.chain(relations).chain(types).collect();
+        let read = |row| {
+            let mut source = source_of(row, config)?;
+            if source.calls.iter().any(|name| !known.contains(&**name)) {
+                source.doings = Doings::ALL;
+            }
+            Some(source)
+        };
+        Self { rows, all: rows.functions.iter().map(|row| (row, read(row))).collect() }
+    }
+}
 
 /// What a function may do; `None`: the configuration says that it leaves nothing behind.
 fn source_of(row: &FunctionRow, config: &FunctionConfig) -> Option<Source> {
@@ -66,14 +136,28 @@ fn source_of(row: &FunctionRow, config: &FunctionConfig) -> Option<Source> {
     }
     let source = row.source.as_deref().unwrap_or_default();
     Some(match &*row.language {
-        "sql" | "plpgsql" => Source::of_sql(source),
-        "c" | "internal" => Source { anything: !row.extension && row.language == "c", ..Source::default() },
+        // What an aggregate calls is looked at itself; the body of a function in the standard's form is a tree.
+        _ if row.kind == "a" => Source::default(),
+        "sql" if source.is_empty() => Source::default(),
+        "sql" => Source::of_sql(source, Language::Sql),
+        "plpgsql" => Source::of_sql(source, Language::PlPgSql),
+        "c" | "internal" => Source {
+            anything: !row.extension && row.language == "c",
+            doings: if is_quiet_in_c(row) { Doings::default() } else { Doings::ALL },
+            ..Source::default()
+        },
         _ => Source::of_other(source),
     })
 }
 
+fn is_quiet_in_c(row: &FunctionRow) -> bool {
+    let quiet = row.volatility != "v" || draws_numbers(row) || quiet::QUIET_IN_C.contains(&&*row.name);
+    row.extension && quiet && !runs_text(&row.name)
+}
+
 struct Search<'r> {
-    rows: &'r Rows,
+    sources: &'r Sources<'r>,
+    sought: Sought,
     reach: Reach,
     functions: Oids,
     relations: Oids,
@@ -81,15 +165,17 @@ struct Search<'r> {
 
 impl Search<'_> {
     /// Looks at everything once more; whether more was found.
-    fn round(&mut self, sources: &[(&FunctionRow, Option<Source>)]) -> bool {
+    fn round(&mut self) -> bool {
         let before = (self.functions.len(), self.relations.len(), self.reach.everywhere);
-        for (row, source) in sources {
-            if source.as_ref().is_some_and(|source| self.reach.leads(source)) {
+        let sources = self.sources;
+        for (row, source) in &sources.all {
+            let leads = |source: &Source| self.sought.is_done_by(source) || self.reach.is_named_in(source);
+            if source.as_ref().is_some_and(leads) {
                 self.function(row);
             }
         }
         let stateless: HashMap<Oid, bool> =
-            sources.iter().map(|(row, source)| (row.oid, source.is_none())).collect();
+            sources.all.iter().map(|(row, source)| (row.oid, source.is_none())).collect();
         self.objects(&stateless);
         before != (self.functions.len(), self.relations.len(), self.reach.everywhere)
     }
@@ -102,9 +188,10 @@ impl Search<'_> {
     }
 
     fn objects(&mut self, stateless: &HashMap<Oid, bool>) {
-        let rows = self.rows;
+        let rows = self.sources.rows;
         for tree in &rows.trees {
-            let leads = tree.functions.iter().any(|id| self.functions.contains(id))
+            let leads = self.sought.is_called_by(tree)
+                || tree.functions.iter().any(|id| self.functions.contains(id))
                 || tree.relations.iter().any(|id| *id != tree.oid && self.relations.contains(id));
             match &*tree.owner {
                 _ if !leads => (),
@@ -127,7 +214,7 @@ impl Search<'_> {
         for trigger in rows.triggers.iter().filter(|trigger| behind(&trigger.function)) {
             self.relations.insert(trigger.relation);
         }
-        if !self.functions.is_empty() {
+        if self.sought != Sought::Anything || !self.functions.is_empty() {
             // What a rule does is not known.
             self.relations.extend(rows.rules.iter().map(|rule| rule.relation));
         }

@@ -68,6 +68,8 @@ fn relations() -> Vec<RelationRow> {
         RelationRow { schema: "other".into(), ..relation(20030, "twin", "r") },
         relation(20031, "twin", "r"),
         relation(20032, "parent_of_triggered", "r"),
+        relation(20033, "fires_sets", "r"),
+        relation(20034, "fires_fires_sets", "r"),
     ];
     for row in &mut relations {
         if matches!(row.oid, 20003 | 20030) {
@@ -106,6 +108,18 @@ fn functions() -> Vec<FunctionRow> {
         function(30024, "f_atomic_writes", "sql", "s", ""),
         function(30025, "f_recursive", "sql", "s", "select f_recursive($1 - 1)"),
         function(30026, "f_unlogged", "sql", "s", "select count(*) from unlogged"),
+        function(30029, "f_sets", "plpgsql", "v", "begin perform set_config('a.b', 'c', false); end"),
+        function(30030, "f_calls_sets", "plpgsql", "v", "begin return f_sets(); end"),
+        function(30031, "f_makes", "plpgsql", "v", "begin create table x (a int); end"),
+        function(30032, "f_unknown_call", "plpgsql", "v", "begin perform who_knows(1); end"),
+        function(30033, "tr_sets", "plpgsql", "v", "begin set a.b = 1; return new; end"),
+        function(
+            30034,
+            "tr_writes",
+            "plpgsql",
+            "v",
+            "begin insert into fires_sets values (1); return new; end",
+        ),
         FunctionRow { kind: "p".into(), ..function(30027, "proc", "plpgsql", "v", "") },
         FunctionRow { kind: "p".into(), ..function(30028, "proc_stateless", "plpgsql", "v", "") },
     ];
@@ -188,6 +202,8 @@ pub fn rows() -> Rows {
         triggers: vec![
             TriggerRow { relation: 20021, function: 30019, function_name: "tr_log".into() },
             TriggerRow { relation: 20022, function: 30020, function_name: "tr_touch".into() },
+            TriggerRow { relation: 20033, function: 30033, function_name: "tr_sets".into() },
+            TriggerRow { relation: 20034, function: 30034, function_name: "tr_writes".into() },
         ],
         rules: vec![RuleRow { relation: 20023 }],
         edges: vec![

@@ -1,0 +1,358 @@
+//! Code that leaves nothing behind: what the source of a function shows of the session and of the catalog.
+//!
+//! Most functions and triggers only query and write rows. Where that is proved the server need not be asked what they
+//! have left, nor the catalog be read again. The statements of a source are known by the words at their beginnings, the
+//! functions by their names, a computed statement by its constant parts (see `dynamic`). What is not known counts as
+//! doing everything; what is named is looked at by `reach`.
+
+use super::dynamic::{View, Words, is_lasting, runs_text};
+use crate::builtin;
+use crate::effects::Effects;
+use crate::outline::Outline;
+use crate::scan::Token;
+
+/// What code may do, besides what it names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Doings {
+    /// It may leave something in the session.
+    pub(super) leaves: bool,
+    /// It may change the catalog.
+    pub(super) alters: bool,
+}
+
+impl Doings {
+    pub(super) const ALL: Self = Self { leaves: true, alters: true };
+    const LEAVES: Self = Self { leaves: true, alters: false };
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.leaves |= other.leaves;
+        self.alters |= other.alters;
+    }
+}
+
+/// Statements that touch rows only. Their targets' triggers are found by name.
+const ROWS: [&str; 11] = [
+    "delete", "insert", "lock", "merge", "notify", "select", "table", "truncate", "update", "values", "with",
+];
+
+/// Statements and other beginnings in PL/pgSQL. What EXECUTE runs is judged for itself.
+const CONTROL: [&str; 30] = [
+    "assert",
+    "begin",
+    "call",
+    "case",
+    "close",
+    "commit",
+    "continue",
+    "declare",
+    "else",
+    "elseif",
+    "elsif",
+    "end",
+    "exception",
+    "execute",
+    "exit",
+    "fetch",
+    "for",
+    "foreach",
+    "get",
+    "if",
+    "loop",
+    "move",
+    "null",
+    "open",
+    "perform",
+    "raise",
+    "return",
+    "rollback",
+    "when",
+    "while",
+];
+
+/// Statements about the session that leave the catalog alone.
+const SESSION: [&str; 8] = ["deallocate", "discard", "listen", "load", "reset", "set", "show", "unlisten"];
+
+/// Statements with expressions in them: an END there is no sign that they are expressions themselves.
+const OTHERS: [&str; 20] = [
+    "alter",
+    "analyze",
+    "checkpoint",
+    "cluster",
+    "comment",
+    "copy",
+    "create",
+    "do",
+    "drop",
+    "explain",
+    "grant",
+    "import",
+    "prepare",
+    "reassign",
+    "refresh",
+    "reindex",
+    "revoke",
+    "savepoint",
+    "security",
+    "vacuum",
+];
+
+/// Of functions in C that belong to extensions and are volatile: they touch nothing but the row at hand.
+pub(super) const QUIET_IN_C: [&str; 2] = ["insert_username", "moddatetime"];
+
+/// How a text is cut into statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Language {
+    Sql,
+    PlPgSql,
+}
+
+/// What a text does by itself; into `calls` the names that it calls and that are no functions of the server.
+pub(super) fn doings(text: &[u8], tokens: &[Token], language: Language, calls: &mut Words) -> Doings {
+    let view = View { text, tokens };
+    let outline = Outline::new(text, tokens);
+    let makes_table = language == Language::Sql && outline.selects_into;
+    let writes_catalog = outline.targets.iter().any(|target| target.name.starts_with("pg_"));
+    // Its rule sets what is updated in it.
+    let writes_settings = outline.has("pg_settings");
+    if outline.strange || makes_table || writes_catalog || writes_settings {
+        return Doings::ALL;
+    }
+    let mut found = Doings::default();
+    for call in &outline.calls {
+        match call.schema.as_deref() {
+            None | Some("pg_catalog") => match of_builtin(&call.name) {
+                Some(doings) => found.add(doings),
+                None if call.schema.is_some() => return Doings::ALL,
+                None => drop(calls.insert(call.name.clone())),
+            },
+            Some(_) => drop(calls.insert(call.name.clone())),
+        }
+    }
+    found.add(match language {
+        Language::Sql => of_statements(&view),
+        Language::PlPgSql => of_block(&view),
+    });
+    found
+}
+
+/// What a function of the server does to the session; `None` where it is not known to be one.
+pub(super) fn of_builtin(name: &str) -> Option<Doings> {
+    if runs_text(name) {
+        return Some(Doings::ALL);
+    }
+    if is_lasting(name) {
+        return Some(Doings::LEAVES);
+    }
+    let passing = Effects::SEQUENCE_USE | Effects::SEQUENCE_ASK | Effects::LOCKING | Effects::TX_STATE;
+    match builtin::function(name) {
+        builtin::Function::Harmless | builtin::Function::Setting | builtin::Function::Age => {
+            Some(Doings::default())
+        }
+        builtin::Function::Special(effects) if effects.intersects(Effects::OPAQUE | Effects::DDL) => {
+            Some(Doings::ALL)
+        }
+        builtin::Function::Special(effects) => {
+            Some(Doings { leaves: !effects.without(passing).is_empty(), alters: false })
+        }
+        builtin::Function::Unlisted => None,
+    }
+}
+
+/// By the words that statements of SQL begin with.
+fn of_statements(view: &View<'_>) -> Doings {
+    let mut found = Doings::default();
+    for at in 0..view.len() {
+        let begins = at == 0 || view.is(at - 1, ";");
+        if begins && !view.is(at, ";") && !view.is(at, "(") {
+            found.add(beginning(view, at, &ROWS));
+        }
+    }
+    found
+}
+
+/// By the words that statements of PL/pgSQL begin with.
+fn of_block(view: &View<'_>) -> Doings {
+    let mut found = Doings::default();
+    let mut declares = false;
+    for at in 0..view.len() {
+        let may_begin = begins(view, at);
+        if may_begin == Begins::Not || view.is(at, ";") || view.is(at, "<<") {
+            continue;
+        }
+        if view.word_is(at, &["declare"]) {
+            declares = true;
+        } else if view.word_is(at, &["begin"]) {
+            declares = false;
+        } else if declares || assigns(view, at) {
+            continue;
+        } else if may_begin == Begins::Surely || view.word_is(at, &OTHERS) || is_statement(view, at) {
+            found.add(beginning(view, at, &[&ROWS[..], &CONTROL].concat()));
+        }
+    }
+    found
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begins {
+    Not,
+    /// A statement, or the branch of a CASE expression.
+    Perhaps,
+    Surely,
+}
+
+/// Whether a statement of PL/pgSQL begins at a place.
+fn begins(view: &View<'_>, at: usize) -> Begins {
+    let Some(before) = at.checked_sub(1) else { return Begins::Surely };
+    let label = before >= 2 && view.is(before, ">>") && view.is(before - 2, "<<");
+    let loops = view.word_is(before, &["loop"]) && !(before > 0 && view.word_is(before - 1, &["end"]));
+    if label || loops || view.is(before, ";") || view.word_is(before, &["begin", "declare"]) {
+        Begins::Surely
+    } else if view.word_is(before, &["then", "else"]) {
+        Begins::Perhaps
+    } else {
+        Begins::Not
+    }
+}
+
+/// `name :=`, `name =`, `name.field`, `name[…]`.
+fn assigns(view: &View<'_>, at: usize) -> bool {
+    view.name(at).is_some() && [":=", "=", ".", "["].iter().any(|mark| view.is(at + 1, mark))
+}
+
+/// Whether a semicolon ends what begins at a place before a branch of CASE does.
+fn is_statement(view: &View<'_>, at: usize) -> bool {
+    let ends = |at: &usize| view.is(*at, ";") || view.word_is(*at, &["when", "else", "end"]);
+    (at..view.len()).find(ends).is_none_or(|at| view.is(at, ";"))
+}
+
+fn beginning(view: &View<'_>, at: usize, known: &[&str]) -> Doings {
+    if view.word_is(at, known) {
+        Doings::default()
+    } else if view.word_is(at, &SESSION) {
+        Doings::LEAVES
+    } else {
+        Doings::ALL
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::dynamic::Source;
+
+    fn of(text: &str, language: Language) -> &'static str {
+        let source = Source::of_sql(text, language);
+        match (source.doings.leaves, source.doings.alters) {
+            (false, false) => "nothing",
+            (true, false) => "leaves",
+            (false, true) => "alters",
+            (true, true) => "all",
+        }
+    }
+
+    #[test]
+    fn what_touches_rows_only_is_quiet() {
+        for text in [
+            "BEGIN NEW.updated_at := now(); RETURN NEW; END",
+            "BEGIN NEW.updated_at = now(); RETURN NEW; END;",
+            "BEGIN INSERT INTO audit (x, at) VALUES (NEW.x, now()); RETURN NEW; END",
+            "DECLARE n int; total numeric(10, 2) := 0; c CURSOR FOR SELECT 1; BEGIN n := 1; RETURN n; END",
+            "BEGIN UPDATE t SET a = 1, b = 2 WHERE id = NEW.id; RETURN NULL; END",
+            "BEGIN UPDATE t AS x SET a = CASE WHEN b THEN listen ELSE c END; RETURN NULL; END",
+            "BEGIN INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE SET b = 1; RETURN NULL; END",
+            "<<outside>> BEGIN <<inside>> LOOP EXIT outside; END LOOP inside; END",
+            "BEGIN FOR r IN SELECT * FROM t LOOP RETURN NEXT r; END LOOP; RETURN; END",
+            "BEGIN WHILE n > 0 LOOP n := n - 1; END LOOP; END",
+            "BEGIN IF TG_OP = 'DELETE' THEN DELETE FROM t; ELSIF a THEN b := 1; ELSE NULL; END IF; END",
+            "BEGIN CASE x WHEN 1 THEN y := 2; WHEN 2 THEN RAISE NOTICE 'no'; END CASE; END",
+            "BEGIN SELECT count(*) INTO STRICT n FROM t; GET DIAGNOSTICS n = ROW_COUNT; RETURN n; END",
+            "BEGIN INSERT INTO t VALUES (1); EXCEPTION WHEN OTHERS THEN RETURN 1; END",
+            "BEGIN PERFORM pg_notify('a', 'b'); PERFORM pg_advisory_xact_lock(1); NOTIFY x; RETURN 1; END",
+            "BEGIN EXECUTE format('INSERT INTO %I VALUES ($1.*)', TG_TABLE_NAME) USING NEW; RETURN NEW; END",
+            "BEGIN RETURN QUERY EXECUTE 'SELECT * FROM t WHERE a = $1' USING x; END",
+            "BEGIN RETURN (x >> 2) + nextval('s'); END",
+            "BEGIN a[1] := 2; r.x := 3; END",
+            "DECLARE x int; BEGIN DECLARE y int; BEGIN y := x; END; END",
+        ] {
+            assert_eq!(of(text, Language::PlPgSql), "nothing", "{text}");
+        }
+        for text in [
+            "SELECT 1",
+            "INSERT INTO t (a) VALUES (1); SELECT 1;",
+            "WITH x AS (DELETE FROM t RETURNING a) SELECT count(*) FROM x",
+            "(SELECT 1) UNION (SELECT 2)",
+            "UPDATE t SET a = 1",
+        ] {
+            assert_eq!(of(text, Language::Sql), "nothing", "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_about_the_session_leaves_something() {
+        for text in [
+            "BEGIN SET work_mem = '5MB'; END",
+            "BEGIN SET LOCAL work_mem = '5MB'; END",
+            "BEGIN IF a THEN SET x.y = 1; END IF; END",
+            "BEGIN IF a THEN b := 1; ELSE RESET ALL; END IF; END",
+            "BEGIN LOOP LISTEN x; END LOOP; END",
+            "BEGIN <<a>> SET x.y = 1; END",
+            "DECLARE x int; BEGIN SET x.y = 1; END",
+            "BEGIN PERFORM set_config('a.b', 'c', true); END",
+            "DECLARE x text := set_config('a.b', 'c', false); BEGIN END",
+            "BEGIN x := pg_catalog.set_config('a.b', 'c', false); END",
+            "BEGIN PERFORM pg_advisory_lock(1); END",
+            "BEGIN PERFORM pg_advisory_unlock_all(); END",
+            "BEGIN PERFORM setseed(0.5); END",
+            "BEGIN EXECUTE format('SET app.x = %L', x); END",
+        ] {
+            assert_eq!(of(text, Language::PlPgSql), "leaves", "{text}");
+        }
+        for text in ["SET a.b = 1", "SELECT 1; SET a.b = 1", "SELECT set_config('a.b', 'c', false)"] {
+            assert_eq!(of(text, Language::Sql), "leaves", "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_does_everything() {
+        for text in [
+            "BEGIN CREATE TEMP TABLE x (a int); END",
+            "BEGIN IF a THEN CREATE TABLE t AS SELECT CASE WHEN b THEN c END; END IF; END",
+            "BEGIN IF a THEN frobnicate all; END IF; END",
+            "BEGIN frobnicate all; END",
+            "BEGIN EXECUTE command; END",
+            "BEGIN EXECUTE format('DROP TABLE %I', x); END",
+            "BEGIN EXECUTE 'CREATE TABLE t (a int)'; END",
+            "BEGIN EXECUTE 'DECLARE c CURSOR WITH HOLD FOR SELECT 1'; END",
+            "BEGIN UPDATE pg_settings SET setting = '5MB' WHERE name = 'work_mem'; END",
+            "BEGIN UPDATE pg_catalog.pg_proc SET prosrc = ''; END",
+            "BEGIN PERFORM query_to_xml('x', true, true, ''); END",
+            "BEGIN PERFORM pg_catalog.no_such_function(1); END",
+            "BEGIN COPY t TO '/tmp/x'; END",
+            "BEGIN PERFORM U&\"set_config\"('a.b', 'c', false); END",
+            "BEGIN \"select\" x; END",
+        ] {
+            assert_eq!(of(text, Language::PlPgSql), "all", "{text}");
+        }
+        for text in [
+            "SELECT 1 INTO t",
+            "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+            "EXECUTE p",
+            "begin",
+            "CALL p()",
+            "CREATE TABLE t (a int)",
+        ] {
+            assert_eq!(of(text, Language::Sql), "all", "{text}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_called_are_kept() {
+        let calls = |text| Source::of_sql(text, Language::PlPgSql).calls;
+        let found = calls(
+            "BEGIN PERFORM f(1); x := s.g(now()); EXECUTE 'SELECT h(1)'; INSERT INTO t (a) VALUES (1); END",
+        );
+        let mut found: Vec<&str> = found.iter().map(|name| &**name).collect();
+        found.sort_unstable();
+        assert_eq!(found, ["f", "g", "h"]);
+    }
+}
