@@ -68,7 +68,7 @@ fn a_decision_with_a_hundred_rules() {
     let mut once = |text: &str, facts: &pgsplit_sql::Facts, around: pgsplit_sql::Around<'_>| {
         let (hint, tags) = around.said();
         let words = Words { hint, tags };
-        let of_words = rules.of_words(words);
+        let of_words = rules.of_words(&words);
         let found = rules.find(facts, &catalog, session, of_words, SearchPath::default);
         assert_eq!(found.rule.is_some(), text.len() > PRISMA.len());
         let rule = found.rule.and_then(|id| rules.get(id));
@@ -85,11 +85,12 @@ fn a_decision_with_a_hundred_rules() {
             random,
         ));
     };
+    let mut dearest = Duration::ZERO;
     for (name, text) in [("without tags", PRISMA), ("with tags", &tagged), ("with a trace id", &traced[0])] {
         let (facts, around) = analyzer.read(text.as_bytes(), &catalog);
         let decision = best(|| once(text, black_box(&facts), black_box(around)));
         println!("a decision on a cached statement, {name}: {decision:?}");
-        assert!(cfg!(debug_assertions) || decision <= Duration::from_nanos(150), "{decision:?}");
+        dearest = dearest.max(decision);
     }
     let mut n = 0;
     let whole = best(|| {
@@ -104,4 +105,5 @@ fn a_decision_with_a_hundred_rules() {
     });
     println!("the rules' share of a statement that is met for the first time: {marked:?}");
     assert!(cfg!(debug_assertions) || marked <= Duration::from_micros(5), "{marked:?}");
+    assert!(cfg!(debug_assertions) || dearest <= Duration::from_nanos(150), "{dearest:?}");
 }

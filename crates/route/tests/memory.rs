@@ -54,7 +54,7 @@ fn a_million_texts() {
             n % 100
         );
         let (facts, around) = analyzer.read(text.as_bytes(), &catalog);
-        let words = rules.of_words(Words { hint: around.hint(), tags: around.tags() });
+        let words = rules.of_words(&Words { hint: around.hint(), tags: around.tags() });
         met += u32::from(rules.find(&facts, &catalog, session, words, SearchPath::default).rule.is_some());
         if n == 1000 {
             before = resident();

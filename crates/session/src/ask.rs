@@ -102,7 +102,7 @@ impl Session {
             return Ask { hint, refused, level, position, ..Ask::default() };
         }
         let rules = &self.settings.rules;
-        let of_words = rules.of_words(Words { hint: word, tags: words.tags });
+        let of_words = rules.of_words(&Words { hint: word, tags: words.tags });
         let mut audience = self.audience.take().unwrap_or_default();
         let of_session = self.of_session(&mut audience);
         let found = rules.find(facts, catalog, of_session, of_words, || self.search_path());

@@ -13,9 +13,23 @@ use crate::scan::{Around, comments};
 /// Tags that are read of one comment.
 const MOST: usize = 64;
 
+/// Tags whose places are kept, so that they are read once.
+const KEPT: usize = 8;
+
 /// A comment that is made of tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tags<'t>(&'t [u8]);
+pub struct Tags<'t> {
+    body: &'t [u8],
+    places: [Place; KEPT],
+    count: usize,
+}
+
+/// Where a name begins and ends, and its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Place {
+    name: [u16; 2],
+    value: [u16; 2],
+}
 
 /// One tag as it is written: see [`decoded`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,34 +44,54 @@ impl<'t> Tags<'t> {
     /// The tags in a comment's body, if it is made of tags.
     pub fn parse(body: &'t [u8]) -> Option<Tags<'t>> {
         let (mut rest, mut count) = (body, 0);
-        while let Some((_, behind)) = next(rest)? {
+        let mut places = [Place::default(); KEPT];
+        while let Some((tag, behind)) = next(rest)? {
+            if let Some(place) = places.get_mut(count) {
+                *place = Place { name: place_of(tag.name, body)?, value: place_of(tag.value, body)? };
+            }
             (rest, count) = (behind, count + 1);
             if count > MOST {
                 return None;
             }
         }
-        (count > 0).then_some(Tags(body))
+        (count > 0).then_some(Tags { body, places, count })
     }
 
     /// Each of them, in order.
-    pub fn iter(self) -> impl Iterator<Item = RawTag<'t>> {
-        let mut rest = self.0;
-        std::iter::from_fn(move || {
-            let (tag, behind) = next(rest)??;
-            rest = behind;
-            Some(tag)
-        })
+    pub fn iter(&self) -> impl Iterator<Item = RawTag<'t>> {
+        let (body, kept) = (self.body, self.places.get(..self.count.min(KEPT)).unwrap_or_default());
+        let part =
+            move |[start, end]: [u16; 2]| body.get(usize::from(start)..usize::from(end)).unwrap_or_default();
+        // There are hardly ever more, and then all are read again.
+        let further = if self.count > KEPT { body } else { &[] };
+        let kept = kept.iter().map(move |place| RawTag { name: part(place.name), value: part(place.value) });
+        kept.chain(all(further).skip(KEPT))
     }
 
     /// The value of a tag, decoded.
-    pub fn get(self, name: &str) -> Option<Cow<'t, str>> {
+    pub fn get(&self, name: &str) -> Option<Cow<'t, str>> {
         self.iter().find(|tag| decoded(tag.name) == name).map(|tag| decoded(tag.value))
     }
 
     /// The body of the comment.
-    pub fn body(self) -> &'t [u8] {
-        self.0
+    pub fn body(&self) -> &'t [u8] {
+        self.body
     }
+}
+
+fn all(body: &[u8]) -> impl Iterator<Item = RawTag<'_>> {
+    let mut rest = body;
+    std::iter::from_fn(move || {
+        let (tag, behind) = next(rest)??;
+        rest = behind;
+        Some(tag)
+    })
+}
+
+/// Where a part of a body is in it.
+fn place_of(part: &[u8], body: &[u8]) -> Option<[u16; 2]> {
+    let start = part.as_ptr().addr().checked_sub(body.as_ptr().addr())?;
+    Some([u16::try_from(start).ok()?, u16::try_from(start + part.len()).ok()?])
 }
 
 /// The next pair and what is behind it; `Some(None)` at the end, `None` where something else stands.
@@ -101,9 +135,20 @@ fn quoted(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     }
 }
 
+/// What may stand in a name.
+const KEY: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let other = matches!(byte as u8, b'_' | b'-' | b'.' | b'%' | b'~' | b'!' | b'*' | b'(' | b')');
+        table[byte] = (byte as u8).is_ascii_alphanumeric() || other;
+        byte += 1;
+    }
+    table
+};
+
 fn is_key(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'_' | b'-' | b'.' | b'%' | b'~' | b'!' | b'*' | b'(' | b')')
+    KEY[usize::from(byte)]
 }
 
 /// What may stand in a value without quotes.
@@ -177,14 +222,14 @@ impl<'t> Around<'t> {
             return (None, None);
         }
         let (mut word, mut last) = (None, None);
-        for body in comments(self.behind).rev() {
+        for body in comments(self.behind) {
             match hint(body) {
-                Some(found) => word = word.or(Some(found)),
-                None => last = last.or(Some(body)),
+                Some(found) => word = Some(found),
+                None => last = Some(body),
             }
         }
         let tags = last.and_then(Tags::parse).or_else(|| comments(self.before).find_map(Tags::parse));
-        (word.or_else(|| comments(self.before).rev().find_map(hint)), tags)
+        (word.or_else(|| comments(self.before).filter_map(hint).last()), tags)
     }
 
     /// The text by which a statement is shared: without the tags and hints behind it, and with blanks in place of those

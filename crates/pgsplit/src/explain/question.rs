@@ -69,7 +69,8 @@ impl Question {
     /// All tags, and the same as the body of a comment.
     pub(crate) fn all_tags(&self) -> (Vec<(String, String)>, Vec<u8>) {
         let around = scan::around(self.sql.as_bytes());
-        let own = around.tags().into_iter().flat_map(Tags::iter);
+        let tags = around.tags();
+        let own = tags.iter().flat_map(Tags::iter);
         let mut all: Vec<(String, String)> = own
             .map(|tag| (decoded(tag.name).into_owned(), decoded(tag.value).into_owned()))
             .filter(|(name, _)| self.tags.iter().all(|(other, _)| other != name))

@@ -112,7 +112,7 @@ impl Rules {
         let words = Words { hint: Some(word), tags: None };
         let hint = |condition: &WordCondition| matches!(condition, WordCondition::Hint(_));
         let mut conditions = self.rules.iter().flat_map(|rule| &rule.words);
-        conditions.any(|condition| hint(condition) && condition.check(words))
+        conditions.any(|condition| hint(condition) && condition.check(&words))
     }
 
     /// Whether any rule asks for the application_name, which may change during a session.
@@ -143,7 +143,7 @@ impl Rules {
 
     /// The rules whose conditions on tags and hints hold.
     #[must_use]
-    pub fn of_words(&self, words: Words<'_>) -> Mask {
+    pub fn of_words(&self, words: &Words<'_>) -> Mask {
         if !self.asks_for_words || words.hint.is_none() && words.tags.is_none() {
             return self.wordless;
         }

@@ -61,7 +61,7 @@ impl<'a> Said<'a> {
         let (hint, tags) = around.said();
         let words = Words { hint, tags };
         let path = SearchPath::new(self.path, self.speaker.user);
-        let (session, of_words) = (self.rules.of_session(&self.speaker), self.rules.of_words(words));
+        let (session, of_words) = (self.rules.of_session(&self.speaker), self.rules.of_words(&words));
         let found = self.rules.find(&facts, &catalog, session, of_words, || path.clone());
         let told = self.rules.tell(&facts, &catalog, &self.speaker, words, &path);
         let decides = told.iter().position(|told| told.outcome == TellOf::Decides);

@@ -64,7 +64,7 @@ impl Rules {
 
 fn failed(rule: &Rule, text: Text<'_>, speaker: &Speaker<'_>, words: Words<'_>) -> Vec<(String, String)> {
     let of_text = rule.text.iter().filter(|condition| condition.check(text) != Holds::Yes);
-    let of_words = rule.words.iter().filter(|condition| !condition.check(words));
+    let of_words = rule.words.iter().filter(|condition| !condition.check(&words));
     let of_session = rule.session.iter().filter(|condition| !condition.check(speaker));
     let of_text = of_text.map(|condition| (condition.key().to_owned(), found_in_text(condition, text)));
     let of_words = of_words.map(|condition| (condition.key(), found_in_words(condition, words)));

@@ -28,8 +28,8 @@ pub struct Words<'t> {
 }
 
 impl WordCondition {
-    pub(crate) fn check(&self, words: Words<'_>) -> bool {
-        let tag = |name: &str| words.tags.and_then(|tags| tags.get(name));
+    pub(crate) fn check(&self, words: &Words<'_>) -> bool {
+        let tag = |name: &str| words.tags.as_ref().and_then(|tags| tags.get(name));
         match self {
             Self::Route(routes) => tag("route").is_some_and(|route| {
                 let method = tag("method");
@@ -87,20 +87,20 @@ thread_local! {
 pub(crate) fn kept(
     generation: u64,
     names: &[Box<str>],
-    words: Words<'_>,
+    words: &Words<'_>,
     work_out: impl FnOnce() -> Mask,
 ) -> Mask {
     ASKED.with_borrow_mut(|asked| {
         asked.clear();
         asked.extend_from_slice(words.hint.unwrap_or_default().as_bytes());
-        for tag in words.tags.into_iter().flat_map(Tags::iter) {
-            let encoded = tag.name.contains(&b'%').then(|| decoded(tag.name));
-            let meant = encoded.as_deref().map_or(tag.name, str::as_bytes);
-            if names.iter().any(|name| name.as_bytes() == meant) {
-                for part in [tag.name, tag.value] {
-                    asked.push(0);
-                    asked.extend_from_slice(part);
-                }
+        for tag in words.tags.iter().flat_map(Tags::iter) {
+            let named = |meant: &[u8]| names.iter().position(|name| name.as_bytes() == meant);
+            let encoded = || tag.name.contains(&b'%').then(|| decoded(tag.name));
+            let place = named(tag.name).or_else(|| named(encoded()?.as_bytes()));
+            if let Some(name) = place {
+                // The place of a name stands for it: the generation tells the lists of names apart.
+                asked.extend_from_slice(&[0, name as u8, (name >> 8) as u8]);
+                asked.extend_from_slice(tag.value);
             }
         }
         if asked.len() > LONGEST {

@@ -102,16 +102,16 @@ fn find(text: &[u8], mark: &[u8; 2]) -> Option<usize> {
 }
 
 /// The bodies of the comments in what was cut off.
-pub fn comments(cut_off: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    let (mut found, mut count, mut rest) = ([&b""[..]; MOST], 0, cut_off);
-    while let (Some(start), Some(place)) = (find(rest, b"/*"), found.get_mut(count)) {
-        let body = rest.get(start + 2..).unwrap_or_default();
-        let Some(end) = find(body, b"*/") else { break };
-        *place = body.get(..end).unwrap_or_default();
-        count += 1;
-        rest = body.get(end + 2..).unwrap_or_default();
-    }
-    found.into_iter().take(count)
+pub fn comments(cut_off: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = cut_off;
+    let next = move || {
+        let start = find(rest, b"/*")?;
+        let body = rest.get(start + 2..)?;
+        let end = find(body, b"*/")?;
+        rest = body.get(end + 2..)?;
+        body.get(..end)
+    };
+    std::iter::from_fn(next).take(MOST)
 }
 
 #[cfg(test)]
