@@ -225,8 +225,14 @@ impl Session {
             return;
         }
         let now = self.present(&self.catalog.load());
-        if self.state.pin.is_some() || now.is_none() || self.state.causality.open.since != now {
+        let others = !self.settings.peers.is_empty();
+        if self.state.pin.is_some() || others || now.is_none() || self.state.causality.open.since != now {
             self.state.effects |= DOUBTED;
+            // What it may have set is known once the catalog is read again.
+            let mark = self.catalog.mark();
+            if self.unsettled == 0 && !self.catalog.is_settled(mark) {
+                self.unsettled = mark;
+            }
         }
     }
 
@@ -355,13 +361,14 @@ impl Session {
 
     /// This moment, for what is judged by these facts.
     fn present(&self, catalog: &Catalog) -> Since {
-        let change = self.shared.changes.quiet().filter(|_| !self.catalog.is_stale())?;
+        let settled = || !self.catalog.is_stale() && self.catalog.is_settled(self.catalog.mark());
+        let change = self.shared.changes.quiet().filter(|_| settled())?;
         Moment::new(change << 32 | catalog.version() & u64::from(u32::MAX))
     }
 
     /// The unit, which is about to be sent, may change the catalog.
     pub(crate) fn begin_change(&mut self, effects: Effects) {
-        if effects.contains(Effects::DDL) && !self.state.causality.changing {
+        if effects.intersects(Effects::DDL | Effects::MAYBE_DDL) && !self.state.causality.changing {
             self.state.causality.changing = true;
             self.shared.changes.begin();
         }

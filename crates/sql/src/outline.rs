@@ -274,19 +274,30 @@ impl<'t> View<'t> {
         Some((path, at))
     }
 
-    /// Whether a name begins `name (columns) AS [[NOT] MATERIALIZED] (query`. In FROM, `f(x) AS (column type)` is a call.
+    /// Whether a name begins `name (columns) AS [[NOT] MATERIALIZED] (query`. In FROM, `f(x) AS (column type)` is a call,
+    /// and `f(x) AS materialized`.
     fn is_cte_head(&self, at: usize) -> bool {
+        let before = at.checked_sub(1).map_or(String::new(), |at| self.keyword(at));
+        let behind_one = at >= 2 && self.is_mark(at - 1, b",") && self.is_mark(at - 2, b")");
+        if !behind_one && !matches!(&*before, "with" | "recursive") {
+            return false;
+        }
         let mut behind = at + 2;
         while matches!(self.get(behind).0, Kind::Word | Kind::Quoted) || self.is_mark(behind, b",") {
             behind += 1;
         }
-        let is_as = self.is_mark(behind, b")") && self.keyword(behind + 1) == "as";
-        let query = match (&*self.keyword(behind + 3), &*self.keyword(behind + 4)) {
-            ("select" | "values" | "with" | "table", _) => true,
-            ("insert" | "merge", "into") | ("delete", "from") => true,
-            _ => self.is_mark(behind + 3, b"("),
-        };
-        let materialized = matches!(&*self.keyword(behind + 2), "not" | "materialized");
-        is_as && (materialized || self.is_mark(behind + 2, b"(") && query)
+        if !self.is_mark(behind, b")") || self.keyword(behind + 1) != "as" {
+            return false;
+        }
+        behind += 2 + usize::from(self.keyword(behind + 2) == "not");
+        behind += usize::from(self.keyword(behind) == "materialized");
+        let (first, second) = (self.keyword(behind + 1), self.keyword(behind + 2));
+        self.is_mark(behind, b"(")
+            && match (&*first, &*second) {
+                ("select" | "with" | "table", _) | ("insert" | "merge", "into") | ("delete", "from") => true,
+                ("update", _) => true,
+                ("values", _) => self.is_mark(behind + 2, b"("),
+                _ => self.is_mark(behind + 1, b"("),
+            }
     }
 }

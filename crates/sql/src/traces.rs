@@ -129,16 +129,29 @@ fn of_command(command: &Command, outline: &Outline, catalog: &Catalog) -> Effect
         Command::Copy(CopyDirection::In) => Effects::COPY_IN,
         Command::Copy(CopyDirection::Out) => Effects::COPY_OUT,
         Command::Do => HIDDEN,
+        Command::Call if calls_by_keyword(outline, catalog) => HIDDEN,
         Command::Call if calls_stateless(outline, catalog) => HIDDEN.without(Effects::OPAQUE),
         Command::Call => of_calls(outline, catalog),
         // EXPLAIN ANALYZE runs what it explains, also CREATE TABLE AS, EXECUTE and REFRESH.
-        Command::Explain if ["create", "execute", "refresh"].iter().any(|word| outline.has(word)) => {
+        Command::Explain
+            if outline.selects_into
+                || ["create", "execute", "refresh"].iter().any(|word| outline.has(word)) =>
+        {
             UNKNOWN | Effects::DDL | Effects::SQL_PREPARED
         }
-        Command::Ddl(keyword) => of_ddl(keyword, outline),
+        Command::Ddl(keyword) => of_ddl(keyword, outline, catalog),
+        // ANALYZE, REINDEX and the like compute the expressions of indexes, perhaps of all tables.
+        Command::Utility(_) if catalog.has_code_that_leaves() => Effects::CODE | Effects::OPAQUE,
+        // It empties tables that it does not name, and fires their triggers.
+        Command::Truncate if outline.has("cascade") => HIDDEN,
         Command::Unknown(_) => UNKNOWN,
         _ => Effects::NONE,
     }
+}
+
+/// Whether a procedure bears the name of a keyword, so that it does not seem to be called.
+fn calls_by_keyword(outline: &Outline, catalog: &Catalog) -> bool {
+    outline.keyword_calls.iter().any(|name| catalog.function(None, name) != FunctionKnown::Unknown)
 }
 
 /// Whether everything that a CALL names leaves no session state behind.
@@ -186,12 +199,12 @@ fn of_set(name: &str, value: &SetValue) -> Effects {
 }
 
 /// DDL runs code where it computes: CREATE TABLE AS, ALTER TABLE … USING, index expressions, extensions' scripts.
-fn of_ddl(keyword: &str, outline: &Outline) -> Effects {
+fn of_ddl(keyword: &str, outline: &Outline, catalog: &Catalog) -> Effects {
     let mut effects = Effects::DDL;
-    let computes = ["as", "extension", "index", "schema"].iter().any(|word| outline.has(word));
+    let computes = ["as", "extension", "index", "partition", "schema"].iter().any(|word| outline.has(word));
     let plain = matches!(keyword, "drop" | "grant" | "revoke" | "comment" | "security")
         || keyword == "create" && !computes;
-    if !plain {
+    if !plain || catalog.has_event_triggers() {
         effects |= HIDDEN;
     }
     if keyword == "drop" {

@@ -44,11 +44,12 @@ item (kind, id, sub, transaction) AS (
   UNION ALL SELECT 19, oid, 0, xmin FROM pg_language
   UNION ALL SELECT 20, oid, 0, xmin FROM pg_enum
   UNION ALL SELECT 21, setdatabase, setrole::int8, xmin FROM pg_db_role_setting
+  UNION ALL SELECT 22, oid, 0, xmin FROM pg_event_trigger
 )
 SELECT coalesce(sum(hashint8extended((id::int8 << 32) + transaction::text::int8, kind + 32 * sub)), 0)::text FROM item";
 
 /// All questions in the order in which they are asked: the checksum, then one for each kind of row, and the last.
-const QUESTIONS: [&str; 15] = [
+const QUESTIONS: [&str; 16] = [
     CHECKSUM,
     queries::FUNCTIONS,
     queries::RELATIONS,
@@ -64,6 +65,7 @@ const QUESTIONS: [&str; 15] = [
     queries::CUSTOM_SETTINGS,
     queries::ASKS_SEQUENCES,
     queries::ASYNCHRONOUS,
+    queries::EVENT_TRIGGERS,
 ];
 
 /// The questions, prepared on one connection: planning them takes longer than running them, and a migration makes the
@@ -115,8 +117,10 @@ impl Questions {
             custom,
             asks,
             synchrony,
+            events,
         ] = &self.0;
         let asks = async { client.query_one(asks, &[]).await?.try_get(0) };
+        let event_triggers = async { client.query_one(events, &[]).await?.try_get(0) };
         let asynchronous = async { client.query_one(synchrony, &[]).await?.try_get(0) };
         let (
             functions,
@@ -132,6 +136,7 @@ impl Questions {
             custom_settings,
             asks_sequences,
             asynchronous,
+            event_triggers,
             trees,
             (),
         ) = tokio::try_join!(
@@ -148,6 +153,7 @@ impl Questions {
             all(client, custom, |row| row.try_get(0)),
             asks,
             asynchronous,
+            event_triggers,
             // The last one: it may lock views and what they read, which somebody's LOCK ... NOWAIT might meet.
             all(client, trees, tree),
             client.batch_execute("COMMIT"),
@@ -167,6 +173,7 @@ impl Questions {
             custom_settings,
             asks_sequences,
             asynchronous,
+            event_triggers,
         })
     }
 }

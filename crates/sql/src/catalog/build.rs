@@ -114,7 +114,11 @@ impl Builder<'_> {
             }
             let draws = draws_numbers(row);
             let strings = row.extension && RUNS_STRINGS.contains(&row.name.to_ascii_lowercase().as_str());
-            let bad = denied || strings || row.volatility == "v" && !draws || !self.trusted_language(row);
+            let bad = denied
+                || strings
+                || sets_in_c(row)
+                || row.volatility == "v" && !draws
+                || !self.trusted_language(row);
             self.graph.bad_if(node, bad);
         }
         for row in &self.rows.aggregates {
@@ -259,6 +263,8 @@ impl Builder<'_> {
                 _ => (),
             }
             if tree.owner == "view" {
+                // An update through it is one of the server's own relations, and that of pg_settings sets.
+                self.graph.bad_if(Node::Written(tree.oid), !tree.system_relations.is_empty());
                 tree.relations.iter().filter(|id| **id != tree.oid).for_each(|id| self.both(tree.oid, *id));
             }
         }
@@ -367,6 +373,12 @@ pub(super) fn is_harmless(builtin: &str) -> bool {
 /// Whether a function of an extension is volatile for nothing but random numbers.
 pub(super) fn draws_numbers(row: &FunctionRow) -> bool {
     row.extension && row.language == "c" && DRAWS_NUMBERS.contains(&&*row.name)
+}
+
+/// Whether a function in C sets something for the session, though it is declared to do nothing.
+pub(super) fn sets_in_c(row: &FunctionRow) -> bool {
+    let name = row.name.as_str();
+    row.language == "c" && (name == "isn_weak" || name.starts_with("set_") || name.contains("_set_"))
 }
 
 /// Support functions of aggregates mostly take internal states, so they are on no list of functions to be called.

@@ -21,6 +21,8 @@ pub(super) struct Source {
     pub(super) any_relation: bool,
     /// Every name in it, also inside of strings.
     pub(super) words: Words,
+    /// It fills names or values into what it runs.
+    pub(super) fills: bool,
     /// Names that it calls and that are no functions of the server.
     pub(super) calls: Words,
     /// What it does by itself.
@@ -119,12 +121,17 @@ impl Source {
                     view.is(at + 1, "(") && view.kind(at + 2) == Some(Kind::String) && view.is(at + 3, ",");
                 self.anything |= !constant;
             }
-            "execute" if view.word_is(at + 1, &["function", "procedure"]) => (),
+            "execute" if view.names_trigger_function(at + 1) => (),
             "execute" => match Template::read(&view, at + 1) {
                 Some(template) if template.is_plain() => {
                     self.any_relation |= template.names > 0;
                     let (text, tokens) = (template.text.as_bytes(), scan::tokens(template.text.as_bytes()));
                     self.doings.add(quiet::doings(text, &tokens, Language::Sql, &mut self.calls));
+                    self.doings.add(template.doings());
+                    self.fills |= template.names + template.values > 0;
+                    // As they are meant, not as they stand in the strings.
+                    let view = View { text, tokens: &tokens };
+                    self.words.extend(view.places().filter_map(|at| view.name(at)));
                 }
                 _ => (self.anything, self.doings) = (true, Doings::ALL),
             },
@@ -161,11 +168,24 @@ impl View<'_> {
         self.tokens.len()
     }
 
-    fn kind(&self, at: usize) -> Option<Kind> {
+    pub(super) fn places(&self) -> std::ops::Range<usize> {
+        0..self.tokens.len()
+    }
+
+    /// `FUNCTION name(` or `PROCEDURE name(`, of CREATE TRIGGER.
+    fn names_trigger_function(&self, at: usize) -> bool {
+        let mut name = at + 1;
+        while self.is(name + 1, ".") {
+            name += 2;
+        }
+        self.word_is(at, &["function", "procedure"]) && self.name(name).is_some() && self.is(name + 1, "(")
+    }
+
+    pub(super) fn kind(&self, at: usize) -> Option<Kind> {
         self.tokens.get(at).map(|token| token.kind)
     }
 
-    fn bytes(&self, at: usize) -> &[u8] {
+    pub(super) fn bytes(&self, at: usize) -> &[u8] {
         self.tokens.get(at).map(|token| token.bytes(self.text)).unwrap_or_default()
     }
 
@@ -309,6 +329,20 @@ impl Template {
             && statements.iter().all(begins)
     }
 
+    /// An UPDATE of a computed table and computed columns may be one of pg_settings, which sets them.
+    fn doings(&self) -> Doings {
+        let tokens = scan::tokens(self.text.as_bytes());
+        let view = View { text: self.text.as_bytes(), tokens: &tokens };
+        let filled = |at: usize| view.word_is(at, &FILLED[..1]);
+        let table = view.places().any(|at| {
+            let only = usize::from(view.word_is(at + 1, &["only"]));
+            view.word_is(at, &["update"]) && filled(at + 1 + only)
+        });
+        let column =
+            view.places().any(|at| filled(at) && view.is(at + 1, "=") || view.word_is(at, &["setting"]));
+        Doings { leaves: table && column, alters: false }
+    }
+
     /// Whether the setting's name behind SET is there, so that whoever asks for settings finds it in the source.
     fn sets_what_it_names(view: &View<'_>, at: usize) -> bool {
         let mut at = if view.word_is(at, &["session", "local"]) { at + 1 } else { at };
@@ -324,7 +358,7 @@ impl Template {
     fn word_is_plain(view: &View<'_>, at: usize, name: &str) -> bool {
         match name {
             "set_config" | "extension" => false,
-            "execute" => view.word_is(at + 1, &["function", "procedure"]),
+            "execute" => view.names_trigger_function(at + 1),
             "do" => view.kind(at + 1) != Some(Kind::String) && !view.word_is(at + 1, &["language"]),
             _ if runs_text(name) || LASTING.contains(&name) => false,
             _ if name == FILLED[0] && view.is(at + 1, "(") => {

@@ -80,6 +80,7 @@ impl Builder<'_> {
             altering: Reach::new(&sources, Sought::Altering),
             asks_sequences: self.rows.asks_sequences,
             asynchronous: self.rows.asynchronous,
+            event_triggers: self.rows.event_triggers,
             further,
         }
     }

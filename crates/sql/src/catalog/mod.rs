@@ -67,6 +67,7 @@ pub struct Catalog {
     altering: reach::Reach,
     asks_sequences: bool,
     asynchronous: bool,
+    event_triggers: bool,
     further: Further,
 }
 
@@ -149,6 +150,7 @@ impl Catalog {
             altering: reach::Reach::default(),
             asks_sequences: false,
             asynchronous: true,
+            event_triggers: true,
             further: Further::default(),
         }
     }
@@ -201,6 +203,16 @@ impl Catalog {
     /// Whether a role, a database or a function may turn `synchronous_commit` off.
     pub fn is_asynchronous(&self) -> bool {
         self.asynchronous
+    }
+
+    /// Whether a change of the catalog runs code.
+    pub(crate) fn has_event_triggers(&self) -> bool {
+        self.event_triggers
+    }
+
+    /// Whether there is code at all that may leave something in the session.
+    pub(crate) fn has_code_that_leaves(&self) -> bool {
+        !self.known || !self.leaving.is_empty()
     }
 
     /// The version that [`Catalog::build`] was given.

@@ -60,6 +60,16 @@ with tree (owner, oid, body, source) as (
   select 'write', i.indrelid, pg_catalog.concat(i.indexprs, i.indpred), null
   from pg_catalog.pg_index i where i.indrelid >= 16384 and (i.indexprs is not null or i.indpred is not null)
   union all
+  select 'write', t.tgrelid, t.tgqual::text, null
+  from pg_catalog.pg_trigger t where t.tgrelid >= 16384 and t.tgqual is not null and t.tgenabled <> 'D'
+  union all
+  select 'write', p.partrelid, p.partexprs::text, null
+  from pg_catalog.pg_partitioned_table p where p.partexprs is not null
+  union all
+  select 'write', a.attrelid, d.typdefaultbin::text, null
+  from pg_catalog.pg_attribute a join pg_catalog.pg_type d on d.oid = a.atttypid
+  where a.attrelid >= 16384 and a.attnum > 0 and not a.attisdropped and d.typdefaultbin is not null
+  union all
   select 'domain', c.contypid, c.conbin::text, pg_catalog.pg_get_constraintdef(c.oid)
   from pg_catalog.pg_constraint c where c.contypid >= 16384 and c.conbin is not null
   union all
@@ -70,7 +80,7 @@ with tree (owner, oid, body, source) as (
          case when pg_catalog.to_jsonb(p) ->> 'prosqlbody' ~ ':funcid (2077|3294) '
               then pg_catalog.pg_get_functiondef(p.oid) end
   from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang
-  where p.oid >= 16384 and l.lanname = 'sql' and p.prosrc = '' and p.prokind = 'f'
+  where p.oid >= 16384 and l.lanname = 'sql' and p.prosrc = '' and p.prokind in ('f', 'p')
 ), mention (owner, oid, source, locks, writes, kind, id) as (
   select t.owner, t.oid, t.source, t.body ~ ':hasForUpdate true', t.body ~ ':commandType [02-9]',
          case when m[1] in ('funcid', 'opfuncid', 'aggfnoid', 'winfnoid') then 'function'
@@ -234,6 +244,10 @@ select exists (select from pg_catalog.pg_proc p join pg_catalog.pg_language l on
     or exists (select from pg_catalog.pg_constraint where conbin::text ~ ':funcid (1575|2559) ')
     or exists (select from pg_catalog.pg_rewrite where oid >= 16384 and ev_action::text ~ ':funcid (1575|2559) ')
     or exists (select from pg_catalog.pg_policy where concat(polqual, polwithcheck) ~ ':funcid (1575|2559) ')";
+
+/// Whether changes of the catalog run code: an event trigger.
+pub const EVENT_TRIGGERS: &str = r"
+select exists (select from pg_catalog.pg_event_trigger where evtenabled <> 'D')";
 
 /// Whether a commit may be asynchronous though neither the server's own setting nor the session's text says so: a role or
 /// a database has `synchronous_commit` off, or a function sets it. What is set for this very role hides the server's own.

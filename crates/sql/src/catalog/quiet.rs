@@ -9,7 +9,7 @@ use super::dynamic::{View, Words, is_lasting, runs_text};
 use crate::builtin;
 use crate::effects::Effects;
 use crate::outline::Outline;
-use crate::scan::Token;
+use crate::scan::{Kind, Token};
 
 /// What code may do, besides what it names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -96,8 +96,24 @@ const OTHERS: [&str; 20] = [
     "vacuum",
 ];
 
-/// Of functions in C that belong to extensions and are volatile: they touch nothing but the row at hand.
-pub(super) const QUIET_IN_C: [&str; 2] = ["insert_username", "moddatetime"];
+/// Words that stand before a parenthesis in PL/pgSQL without being called, besides those of SQL.
+const NOT_CALLED: [&str; 11] =
+    ["assert", "cursor", "elseif", "elsif", "if", "insert", "next", "perform", "query", "return", "while"];
+
+/// Of functions in C that belong to extensions and are volatile: they touch nothing but rows.
+pub(super) const QUIET_IN_C: [&str; 11] = [
+    "autoinc",
+    "check_foreign_key",
+    "check_primary_key",
+    "insert_username",
+    "lo_manage",
+    "moddatetime",
+    "pgp_pub_encrypt",
+    "pgp_pub_encrypt_bytea",
+    "pgp_sym_encrypt",
+    "pgp_sym_encrypt_bytea",
+    "triggered_change_notification",
+];
 
 /// How a text is cut into statements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,15 +126,25 @@ pub(super) enum Language {
 pub(super) fn doings(text: &[u8], tokens: &[Token], language: Language, calls: &mut Words) -> Doings {
     let view = View { text, tokens };
     let outline = Outline::new(text, tokens);
-    let makes_table = language == Language::Sql && outline.selects_into;
-    let writes_catalog = outline.targets.iter().any(|target| target.name.starts_with("pg_"));
-    // Its rule sets what is updated in it.
-    let writes_settings = outline.has("pg_settings");
-    if outline.strange || makes_table || writes_catalog || writes_settings {
+    // EXPLAIN ANALYZE also runs what makes tables, and need not stand at a beginning in PL/pgSQL.
+    let makes_table = language == Language::Sql && outline.selects_into || outline.has("explain");
+    // It empties tables, and fires triggers, that no name leads to.
+    let cascades = outline.has("truncate") && outline.has("cascade");
+    // A rule of pg_settings sets what is updated in it.
+    if outline.strange
+        || makes_table
+        || cascades
+        || outline.has("pg_settings")
+        || writes_catalog(&view, &outline)
+    {
         return Doings::ALL;
     }
     let mut found = Doings::default();
-    for call in &outline.calls {
+    if view.places().any(|at| ends_in_backslash(&view, at)) {
+        return Doings::ALL;
+    }
+    let called = called(&view);
+    for call in outline.calls.iter().filter(|call| called.contains(&call.name)) {
         match call.schema.as_deref() {
             None | Some("pg_catalog") => match of_builtin(&call.name) {
                 Some(doings) => found.add(doings),
@@ -133,6 +159,48 @@ pub(super) fn doings(text: &[u8], tokens: &[Token], language: Language, calls: &
         Language::PlPgSql => of_block(&view),
     });
     found
+}
+
+/// Writing the catalogs is for superusers, and a change of them.
+fn writes_catalog(view: &View<'_>, outline: &Outline) -> bool {
+    let updated = |at: usize| {
+        let mut at = at + 1 + usize::from(view.word_is(at + 1, &["only"]));
+        while view.is(at + 1, ".") {
+            at += 2;
+        }
+        view.name(at).is_some_and(|name| name.starts_with("pg_"))
+    };
+    outline.targets.iter().any(|target| target.name.starts_with("pg_"))
+        || view.places().any(|at| view.word_is(at, &["update"]) && updated(at))
+}
+
+/// Whether a string ends elsewhere without `standard_conforming_strings`.
+fn ends_in_backslash(view: &View<'_>, at: usize) -> bool {
+    let string = view.bytes(at);
+    view.kind(at) == Some(Kind::String)
+        && string.starts_with(b"'")
+        && string.windows(2).any(|pair| pair == b"\\'")
+}
+
+/// Names before a parenthesis that may be called: not words of PL/pgSQL, nor cursors, nor the names of columns behind
+/// an alias, which follows a parenthesis.
+fn called(view: &View<'_>) -> Words {
+    let name = |at: &usize| view.is(*at + 1, "(") && !(*at > 0 && view.is(*at - 1, ")"));
+    let places = view.places().filter(|at| name(at) && !view.word_is(*at, &NOT_CALLED));
+    let cursors: Words =
+        view.places().filter(|at| is_cursor(view, *at)).filter_map(|at| view.name(at)).collect();
+    places.filter_map(|at| view.name(at)).filter(|name| !cursors.contains(name)).collect()
+}
+
+/// `name [[NO] SCROLL] CURSOR` in a DECLARE section.
+fn is_cursor(view: &View<'_>, at: usize) -> bool {
+    let mut behind = at + 1;
+    while view.word_is(behind, &["no", "scroll"]) {
+        behind += 1;
+    }
+    view.word_is(behind, &["cursor"])
+        && at > 0
+        && (view.is(at - 1, ";") || view.word_is(at - 1, &["declare"]))
 }
 
 /// What a function of the server does to the session; `None` where it is not known to be one.
@@ -174,22 +242,28 @@ fn of_statements(view: &View<'_>) -> Doings {
 fn of_block(view: &View<'_>) -> Doings {
     let mut found = Doings::default();
     let mut declares = false;
-    for at in 0..view.len() {
-        let may_begin = begins(view, at);
+    let mut first = 0;
+    // Options of the compiler, `#name value`.
+    while view.is(first, "#") {
+        first += 3;
+    }
+    for at in first..view.len() {
+        let may_begin = if at == first { Begins::Surely } else { begins(view, at) };
         if may_begin == Begins::Not || view.is(at, ";") || view.is(at, "<<") {
             continue;
         }
-        if view.word_is(at, &["declare"]) {
+        let surely = may_begin == Begins::Surely || is_statement(view, at);
+        if view.word_is(at, &["declare"]) && surely {
             declares = true;
         } else if view.word_is(at, &["begin"]) {
             declares = false;
         } else if declares || assigns(view, at) {
             continue;
-        } else if may_begin == Begins::Surely || view.word_is(at, &OTHERS) || is_statement(view, at) {
+        } else if surely || view.word_is(at, &OTHERS) {
             found.add(beginning(view, at, &[&ROWS[..], &CONTROL].concat()));
         }
     }
-    found
+    if declares { Doings::ALL } else { found }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,7 +278,7 @@ enum Begins {
 fn begins(view: &View<'_>, at: usize) -> Begins {
     let Some(before) = at.checked_sub(1) else { return Begins::Surely };
     let label = before >= 2 && view.is(before, ">>") && view.is(before - 2, "<<");
-    let loops = view.word_is(before, &["loop"]) && !(before > 0 && view.word_is(before - 1, &["end"]));
+    let loops = view.word_is(before, &["loop"]) && !ends_loop(view, before);
     if label || loops || view.is(before, ";") || view.word_is(before, &["begin", "declare"]) {
         Begins::Surely
     } else if view.word_is(before, &["then", "else"]) {
@@ -212,6 +286,12 @@ fn begins(view: &View<'_>, at: usize) -> Begins {
     } else {
         Begins::Not
     }
+}
+
+/// `END LOOP;` or `END LOOP label;`, and not the END of a CASE before a LOOP.
+fn ends_loop(view: &View<'_>, at: usize) -> bool {
+    let label = view.name(at + 1).is_some() && view.is(at + 2, ";") && !view.word_is(at + 1, &OTHERS);
+    at > 0 && view.word_is(at - 1, &["end"]) && (label || view.is(at + 1, ";"))
 }
 
 /// `name :=`, `name =`, `name.field`, `name[…]`.
@@ -273,6 +353,13 @@ mod tests {
             "BEGIN RETURN (x >> 2) + nextval('s'); END",
             "BEGIN a[1] := 2; r.x := 3; END",
             "DECLARE x int; BEGIN DECLARE y int; BEGIN y := x; END; END",
+            "BEGIN IF (TG_OP = 'DELETE') THEN DELETE FROM t; ELSIF (a) THEN RETURN (SELECT 1); END IF; END",
+            "BEGIN WHILE (a) LOOP RETURN NEXT (1); END LOOP; ASSERT (a); PERFORM (SELECT 1); RETURN QUERY (SELECT 1); END",
+            "DECLARE c NO SCROLL CURSOR (k int) FOR SELECT k; BEGIN OPEN c(3); FOR r IN c(4) LOOP NULL; END LOOP; END",
+            "BEGIN MERGE INTO t USING u ON true WHEN NOT MATCHED THEN INSERT (k, n) VALUES (1, 2); RETURN 1; END",
+            "BEGIN RETURN QUERY SELECT x FROM unnest(a) u(x), (VALUES (1)) AS v(y); END",
+            "#variable_conflict use_column\nDECLARE x int; BEGIN x := 1; END",
+            "BEGIN RETURN regexp_replace(x, '\\s+', ' '); END",
         ] {
             assert_eq!(of(text, Language::PlPgSql), "nothing", "{text}");
         }
@@ -304,6 +391,8 @@ mod tests {
             "BEGIN PERFORM pg_advisory_unlock_all(); END",
             "BEGIN PERFORM setseed(0.5); END",
             "BEGIN EXECUTE format('SET app.x = %L', x); END",
+            "BEGIN WHILE CASE WHEN n < 1 THEN true ELSE false END LOOP SET app.x = 'y'; n := 1; END LOOP; END",
+            "BEGIN EXECUTE format('UPDATE %I SET %I = %L', a, b, c); END",
         ] {
             assert_eq!(of(text, Language::PlPgSql), "leaves", "{text}");
         }
@@ -330,6 +419,14 @@ mod tests {
             "BEGIN COPY t TO '/tmp/x'; END",
             "BEGIN PERFORM U&\"set_config\"('a.b', 'c', false); END",
             "BEGIN \"select\" x; END",
+            "BEGIN SELECT CASE WHEN true THEN declare ELSE 1 END INTO n FROM d; DROP TABLE x; END",
+            "DECLARE SET app.x = 'y'; END",
+            "BEGIN EXECUTE procedure; END",
+            "BEGIN RETURN QUERY EXPLAIN ANALYZE CREATE TEMP TABLE x AS SELECT 1; END",
+            "BEGIN PERFORM * FROM set_config(n, v, false) AS materialized; CREATE TABLE x (a int); END",
+            "BEGIN IF a THEN UPDATE ONLY pg_catalog.pg_trigger SET tgenabled = 'O'; END IF; END",
+            "BEGIN x := '\\''; SET app.x = 'y'; --'; END",
+            "BEGIN TRUNCATE t CASCADE; END",
         ] {
             assert_eq!(of(text, Language::PlPgSql), "all", "{text}");
         }

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 
-use super::build::{draws_numbers, support_is_harmless};
+use super::build::{FIRST_USER_OID, draws_numbers, sets_in_c, support_is_harmless};
 use super::dynamic::{Source, Words, is_lasting, runs_text};
 use super::quiet::{self, Doings, Language};
 use super::rows::{FunctionRow, Oid, Rows, TreeRow};
@@ -36,17 +36,26 @@ impl Sought {
         self == Self::Anything && source.anything || self.is_in(source.doings)
     }
 
-    /// Whether a stored expression calls a function of the server that does it.
-    fn is_called_by(self, tree: &TreeRow) -> bool {
-        let unknown = |name: &str| if support_is_harmless(name) { Doings::default() } else { Doings::ALL };
-        let is_called = |name: &String| match self {
+    /// Whether a function of the server does it, of which a user's object makes use.
+    fn is_builtin(self, name: &str) -> bool {
+        let unknown = || if support_is_harmless(name) { Doings::default() } else { Doings::ALL };
+        match self {
             Self::Anything => name == "set_config" || runs_text(name) || is_lasting(name),
-            _ => self.is_in(quiet::of_builtin(name).unwrap_or_else(|| unknown(name))),
-        };
+            _ => self.is_in(quiet::of_builtin(name).unwrap_or_else(unknown)),
+        }
+    }
+
+    /// Whether a stored expression calls such a function, or leads to the server's own relations.
+    fn is_called_by(self, tree: &TreeRow) -> bool {
         // A view of the settings sets what is updated in it.
         let settings = tree.system_relations.iter().any(|name| name.ends_with(".pg_settings"));
-        let catalogs = tree.writes && !tree.system_relations.is_empty();
-        tree.builtins.iter().any(is_called) || self != Self::Anything && (settings || catalogs)
+        let catalogs = !tree.system_relations.is_empty() && (tree.writes || tree.owner == "view");
+        tree.builtins.iter().any(|name| self.is_builtin(name))
+            || match self {
+                Self::Anything => false,
+                Self::Leaving => settings || tree.writes && catalogs,
+                Self::Altering => catalogs,
+            }
     }
 }
 
@@ -118,10 +127,20 @@ impl<'r> Sources<'r> {
         let relations = rows.relations.iter().map(|row| &*row.name);
         let types = rows.types.iter().map(|row| &*row.name);
         let known: std::collections::HashSet<&str> = functions.chain(relations).chain(types).collect();
-        let read = |row| {
+        let bodies: Oids =
+            rows.trees.iter().filter(|tree| tree.owner == "body").map(|tree| tree.oid).collect();
+        // Those of the server quote what is filled in; a user's of these names may not.
+        let quotes = ["format", "quote_ident", "quote_literal", "quote_nullable"];
+        let quotes = quotes.iter().any(|name| rows.functions.iter().any(|row| row.name == *name));
+        let read = |row: &FunctionRow| {
             let mut source = source_of(row, config)?;
-            if source.calls.iter().any(|name| !known.contains(&**name)) {
+            let bare = row.language == "sql" && row.source.as_deref().unwrap_or_default().is_empty();
+            if source.calls.iter().any(|name| !known.contains(&**name)) || bare && !bodies.contains(&row.oid)
+            {
                 source.doings = Doings::ALL;
+            }
+            if source.fills && quotes {
+                (source.anything, source.doings) = (true, Doings::ALL);
             }
             Some(source)
         };
@@ -152,7 +171,7 @@ fn source_of(row: &FunctionRow, config: &FunctionConfig) -> Option<Source> {
 
 fn is_quiet_in_c(row: &FunctionRow) -> bool {
     let quiet = row.volatility != "v" || draws_numbers(row) || quiet::QUIET_IN_C.contains(&&*row.name);
-    row.extension && quiet && !runs_text(&row.name)
+    row.extension && quiet && !runs_text(&row.name) && !sets_in_c(row)
 }
 
 struct Search<'r> {
@@ -206,11 +225,17 @@ impl Search<'_> {
             }
         }
         let behind = |id: &Oid| self.functions.contains(id);
-        self.reach.everywhere |= rows.operators.iter().any(|row| behind(&row.function))
-            || rows.casts.iter().any(|row| behind(&row.function))
+        let is = |id: Oid, name: &str| behind(&id) || id < FIRST_USER_OID && self.sought.is_builtin(name);
+        // Operators of the server's own are behind many functions that only they call.
+        let special = |id: Oid, name: &str| {
+            let listed = quiet::of_builtin(name).is_some();
+            behind(&id) || id < FIRST_USER_OID && listed && self.sought.is_builtin(name)
+        };
+        self.reach.everywhere |= rows.operators.iter().any(|row| special(row.function, &row.function_name))
+            || rows.casts.iter().any(|row| special(row.function, &row.function_name))
             || rows.types.iter().any(|row| row.functions.iter().any(behind))
-            || rows.operator_classes.iter().any(|row| behind(&row.function))
-            || rows.aggregates.iter().any(|row| behind(&row.function));
+            || rows.operator_classes.iter().any(|row| special(row.function, &row.function_name))
+            || rows.aggregates.iter().any(|row| is(row.function, &row.function_name));
         for trigger in rows.triggers.iter().filter(|trigger| behind(&trigger.function)) {
             self.relations.insert(trigger.relation);
         }

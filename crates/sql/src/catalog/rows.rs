@@ -34,6 +34,8 @@ pub struct Rows {
     pub asks_sequences: bool,
     /// From [`super::queries::ASYNCHRONOUS`].
     pub asynchronous: bool,
+    /// From [`super::queries::EVENT_TRIGGERS`].
+    pub event_triggers: bool,
 }
 
 /// A function, aggregate, window function or procedure of a user or an extension.
