@@ -5,7 +5,7 @@ TEST_LIMIT ?= 25m
 CONFORMANCE_LIMIT ?= 120m
 export RUST_TEST_THREADS ?= 2
 
-.PHONY: help demo test soak stale guarantees failover patroni conformance conformance-variations conformance-quick bench compare budget cost marketplace prisma setup
+.PHONY: help demo test soak stale guarantees failover patroni conformance conformance-variations conformance-quick bench compare pgo budget cost marketplace prisma setup
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile | expand -t 28
@@ -66,6 +66,10 @@ conformance = if [ -t 0 ]; then foreground=--foreground; fi; \
 bench: setup ## CPU per query beside PgBouncer (ARGS="-r 5 -t 10")
 	@scripts/setup pgbouncer strace
 	benches/run $(ARGS)
+
+pgo: setup ## a build for production, laid out by what pgbench does through it: target/pgo/pgsplit
+	@scripts/setup strace
+	scripts/pgo
 
 compare: setup ## pgsplit, PgBouncer, pgpool-II and a direct connection in every case (ARGS="--quick", "--only login idle")
 	@scripts/setup pgbouncer strace openssl pgpool:pgpool2
