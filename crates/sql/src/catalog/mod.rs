@@ -4,6 +4,7 @@
 //! them; the data path looks names up in it. Names without a schema are matched against every schema, so that no
 //! search_path can fool it: a name is as bad as its worst bearer.
 
+mod body;
 mod build;
 mod dynamic;
 mod finish;
@@ -22,7 +23,8 @@ use crate::command::Name;
 use crate::facts::ObjectName;
 use crate::outline::Outline;
 
-pub(crate) use dynamic::{Body, body, runs_text};
+pub(crate) use body::{Body, body};
+pub(crate) use dynamic::runs_text;
 pub use rows::*;
 
 type Map<V> = HashMap<Name, V, foldhash::fast::RandomState>;

@@ -7,6 +7,7 @@
 
 use super::dynamic::{View, Words, is_lasting, runs_text};
 use crate::builtin;
+use crate::command::Name;
 use crate::effects::Effects;
 use crate::outline::Outline;
 use crate::scan::{Kind, Token};
@@ -189,7 +190,8 @@ fn called(view: &View<'_>) -> Words {
     let places = view.places().filter(|at| name(at) && !view.word_is(*at, &NOT_CALLED));
     let cursors: Words =
         view.places().filter(|at| is_cursor(view, *at)).filter_map(|at| view.name(at)).collect();
-    places.filter_map(|at| view.name(at)).filter(|name| !cursors.contains(name)).collect()
+    let may = |name: &Name| !cursors.contains(name) || of_builtin(name).is_some();
+    places.filter_map(|at| view.name(at)).filter(may).collect()
 }
 
 /// `name [[NO] SCROLL] CURSOR` in a DECLARE section.
@@ -385,6 +387,7 @@ mod tests {
             "BEGIN <<a>> SET x.y = 1; END",
             "DECLARE x int; BEGIN SET x.y = 1; END",
             "BEGIN PERFORM set_config('a.b', 'c', true); END",
+            "DECLARE set_config CURSOR (k int) FOR SELECT k; BEGIN PERFORM set_config('a.b', 'c', true); END",
             "DECLARE x text := set_config('a.b', 'c', false); BEGIN END",
             "BEGIN x := pg_catalog.set_config('a.b', 'c', false); END",
             "BEGIN PERFORM pg_advisory_lock(1); END",
