@@ -240,6 +240,11 @@ impl Session {
             return Ok(());
         }
         let before = self.name(name, None);
+        // It stays noted as what is to be closed: an error before may keep this from being done.
+        if link.litter.iter().any(|known| **known == *name) {
+            build::close_statement(&mut link.out, name);
+            link.owe(What::Close, To::Silent);
+        }
         link.say(Answer::CloseComplete, Undo::Name { name: name.into(), before });
         Ok(())
     }
