@@ -113,6 +113,8 @@ fn effects() {
         ("insert into fires_sets values (1)", "sequence-use, opaque, code"),
         ("insert into fires_fires_sets values (1)", "sequence-use, opaque, code"),
         ("select f_makes()", hidden),
+        // Declared IMMUTABLE, and sets something for the session.
+        ("select isn_weak()", hidden),
         ("select f_unknown_call()", hidden),
         ("select f_extension_volatile()", hidden),
         ("select other.f_volatile()", hidden),

@@ -35,13 +35,19 @@ fn case(name: &'static str) -> Case {
 }
 
 pub(crate) fn cases() -> Vec<Case> {
-    let prepare = vec![message::parse("p", "SELECT own.calls_quiet()", &[]), message::sync()];
+    let prepare = || vec![message::parse("p", "SELECT own.calls_quiet()", &[]), message::sync()];
     let execute = || vec![message::bind("", "p", &[]), message::execute("", 0), message::sync()];
     vec![
         case("quiet function that another replaces")
-            .raw("a", prepare, 1)
+            .raw("a", prepare(), 1)
             .raw("a", execute(), 1)
             .ask("b", REPLACE)
+            .raw("a", execute(), 1)
+            .looks(TENANT),
+        case("quiet function that hidden code replaces")
+            .raw("a", prepare(), 1)
+            .raw("a", execute(), 1)
+            .ask("b", format!("DO $do$ BEGIN {REPLACE}; END $do$"))
             .raw("a", execute(), 1)
             .looks(TENANT),
         case("quiet function that is replaced in the transaction")

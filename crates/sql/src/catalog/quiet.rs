@@ -137,13 +137,11 @@ pub(super) fn doings(text: &[u8], tokens: &[Token], language: Language, calls: &
         || cascades
         || outline.has("pg_settings")
         || writes_catalog(&view, &outline)
+        || view.places().any(|at| ends_in_backslash(&view, at))
     {
         return Doings::ALL;
     }
     let mut found = Doings::default();
-    if view.places().any(|at| ends_in_backslash(&view, at)) {
-        return Doings::ALL;
-    }
     let called = called(&view);
     for call in outline.calls.iter().filter(|call| called.contains(&call.name)) {
         match call.schema.as_deref() {
@@ -234,7 +232,7 @@ fn of_statements(view: &View<'_>) -> Doings {
     for at in 0..view.len() {
         let begins = at == 0 || view.is(at - 1, ";");
         if begins && !view.is(at, ";") && !view.is(at, "(") {
-            found.add(beginning(view, at, &ROWS));
+            found.add(beginning(view, at, &[&ROWS]));
         }
     }
     found
@@ -262,7 +260,7 @@ fn of_block(view: &View<'_>) -> Doings {
         } else if declares || assigns(view, at) {
             continue;
         } else if surely || view.word_is(at, &OTHERS) {
-            found.add(beginning(view, at, &[&ROWS[..], &CONTROL].concat()));
+            found.add(beginning(view, at, &[&ROWS, &CONTROL]));
         }
     }
     if declares { Doings::ALL } else { found }
@@ -307,8 +305,9 @@ fn is_statement(view: &View<'_>, at: usize) -> bool {
     (at..view.len()).find(ends).is_none_or(|at| view.is(at, ";"))
 }
 
-fn beginning(view: &View<'_>, at: usize, known: &[&str]) -> Doings {
-    if view.word_is(at, known) {
+/// What a statement does that begins at a place; `known` are the words of those that touch rows only.
+fn beginning(view: &View<'_>, at: usize, known: &[&[&str]]) -> Doings {
+    if known.iter().any(|words| view.word_is(at, words)) {
         Doings::default()
     } else if view.word_is(at, &SESSION) {
         Doings::LEAVES
@@ -322,19 +321,17 @@ mod tests {
     use super::*;
     use crate::catalog::dynamic::Source;
 
-    fn of(text: &str, language: Language) -> &'static str {
-        let source = Source::of_sql(text, language);
-        match (source.doings.leaves, source.doings.alters) {
-            (false, false) => "nothing",
-            (true, false) => "leaves",
-            (false, true) => "alters",
-            (true, true) => "all",
+    const NOTHING: Doings = Doings { leaves: false, alters: false };
+
+    fn each(language: Language, expected: Doings, texts: &[&str]) {
+        for text in texts {
+            assert_eq!(Source::of_sql(text, language).doings, expected, "{text}");
         }
     }
 
     #[test]
     fn what_touches_rows_only_is_quiet() {
-        for text in [
+        let texts = [
             "BEGIN NEW.updated_at := now(); RETURN NEW; END",
             "BEGIN NEW.updated_at = now(); RETURN NEW; END;",
             "BEGIN INSERT INTO audit (x, at) VALUES (NEW.x, now()); RETURN NEW; END",
@@ -362,23 +359,21 @@ mod tests {
             "BEGIN RETURN QUERY SELECT x FROM unnest(a) u(x), (VALUES (1)) AS v(y); END",
             "#variable_conflict use_column\nDECLARE x int; BEGIN x := 1; END",
             "BEGIN RETURN regexp_replace(x, '\\s+', ' '); END",
-        ] {
-            assert_eq!(of(text, Language::PlPgSql), "nothing", "{text}");
-        }
-        for text in [
+        ];
+        each(Language::PlPgSql, NOTHING, &texts);
+        let texts = [
             "SELECT 1",
             "INSERT INTO t (a) VALUES (1); SELECT 1;",
             "WITH x AS (DELETE FROM t RETURNING a) SELECT count(*) FROM x",
             "(SELECT 1) UNION (SELECT 2)",
             "UPDATE t SET a = 1",
-        ] {
-            assert_eq!(of(text, Language::Sql), "nothing", "{text}");
-        }
+        ];
+        each(Language::Sql, NOTHING, &texts);
     }
 
     #[test]
     fn what_is_about_the_session_leaves_something() {
-        for text in [
+        let texts = [
             "BEGIN SET work_mem = '5MB'; END",
             "BEGIN SET LOCAL work_mem = '5MB'; END",
             "BEGIN IF a THEN SET x.y = 1; END IF; END",
@@ -396,17 +391,18 @@ mod tests {
             "BEGIN EXECUTE format('SET app.x = %L', x); END",
             "BEGIN WHILE CASE WHEN n < 1 THEN true ELSE false END LOOP SET app.x = 'y'; n := 1; END LOOP; END",
             "BEGIN EXECUTE format('UPDATE %I SET %I = %L', a, b, c); END",
-        ] {
-            assert_eq!(of(text, Language::PlPgSql), "leaves", "{text}");
-        }
-        for text in ["SET a.b = 1", "SELECT 1; SET a.b = 1", "SELECT set_config('a.b', 'c', false)"] {
-            assert_eq!(of(text, Language::Sql), "leaves", "{text}");
-        }
+        ];
+        each(Language::PlPgSql, Doings::LEAVES, &texts);
+        each(
+            Language::Sql,
+            Doings::LEAVES,
+            &["SET a.b = 1", "SELECT 1; SET a.b = 1", "SELECT set_config('a.b', 'c', false)"],
+        );
     }
 
     #[test]
     fn what_is_not_understood_does_everything() {
-        for text in [
+        let texts = [
             "BEGIN CREATE TEMP TABLE x (a int); END",
             "BEGIN IF a THEN CREATE TABLE t AS SELECT CASE WHEN b THEN c END; END IF; END",
             "BEGIN IF a THEN frobnicate all; END IF; END",
@@ -430,19 +426,17 @@ mod tests {
             "BEGIN IF a THEN UPDATE ONLY pg_catalog.pg_trigger SET tgenabled = 'O'; END IF; END",
             "BEGIN x := '\\''; SET app.x = 'y'; --'; END",
             "BEGIN TRUNCATE t CASCADE; END",
-        ] {
-            assert_eq!(of(text, Language::PlPgSql), "all", "{text}");
-        }
-        for text in [
+        ];
+        each(Language::PlPgSql, Doings::ALL, &texts);
+        let texts = [
             "SELECT 1 INTO t",
             "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
             "EXECUTE p",
             "begin",
             "CALL p()",
             "CREATE TABLE t (a int)",
-        ] {
-            assert_eq!(of(text, Language::Sql), "all", "{text}");
-        }
+        ];
+        each(Language::Sql, Doings::ALL, &texts);
     }
 
     #[test]

@@ -112,6 +112,7 @@ fn functions() -> Vec<FunctionRow> {
         function(30030, "f_calls_sets", "plpgsql", "v", "begin return f_sets(); end"),
         function(30031, "f_makes", "plpgsql", "v", "begin create table x (a int); end"),
         function(30032, "f_unknown_call", "plpgsql", "v", "begin perform who_knows(1); end"),
+        function(30035, "isn_weak", "c", "i", ""),
         function(30033, "tr_sets", "plpgsql", "v", "begin set a.b = 1; return new; end"),
         function(
             30034,
@@ -124,7 +125,7 @@ fn functions() -> Vec<FunctionRow> {
         FunctionRow { kind: "p".into(), ..function(30028, "proc_stateless", "plpgsql", "v", "") },
     ];
     for row in &mut functions {
-        row.extension = matches!(row.oid, 30009 | 30011);
+        row.extension = matches!(row.oid, 30009 | 30011 | 30035);
         row.takes_row = row.oid == 30022;
         if matches!(row.oid, 30016 | 30017) {
             row.kind = "a".into();
