@@ -6,7 +6,8 @@ mod common;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use pgsplit_sql::{Analyzer, scan};
+use pgsplit_sql::catalog::{FunctionConfig, RelationRow, TreeRow};
+use pgsplit_sql::{Analyzer, Catalog, scan};
 
 /// The time of one call, the best of some batches.
 fn best(mut call: impl FnMut()) -> Duration {
@@ -41,4 +42,39 @@ fn scan_and_hit() {
         });
         println!("{:5} bytes: scan {scan:?}, facts {hit:?}: {}", text.len(), &text[..text.len().min(40)]);
     }
+}
+
+/// As large as that of PostgreSQL's regression suite, which is read again behind every change of it.
+#[test]
+#[ignore = "measures, and proves nothing"]
+fn a_large_catalog() {
+    let mut rows = common::rows();
+    rows.rules.clear();
+    let audit = "declare n int; begin if tg_op = 'DELETE' then insert into log (v) values (old.id); \
+                 elsif new.a is null then n := length(new.b); end if; \
+                 execute format('insert into %I values ($1.*)', tg_table_name) using new; return new; end";
+    for n in 0..600 {
+        rows.functions.push(common::function(90_000 + n, &format!("f_{n}"), "plpgsql", "v", audit));
+        let relation = RelationRow {
+            oid: 80_000 + n,
+            schema: "public".into(),
+            name: format!("t_{n}"),
+            kind: "r".into(),
+            persistence: "p".into(),
+            populated: true,
+        };
+        rows.relations.push(relation);
+        let builtins = ["nextval", "now", "int4eq", "texteq", "int4larger", "hashint4"];
+        rows.trees.push(TreeRow {
+            owner: "write".into(),
+            oid: 80_000 + n,
+            builtins: builtins.map(Into::into).into(),
+            ..TreeRow::default()
+        });
+    }
+    let begin = Instant::now();
+    for version in 0..20 {
+        black_box(Catalog::build(black_box(&rows), &FunctionConfig::default(), version));
+    }
+    println!("600 functions, tables and defaults: {:?}", begin.elapsed() / 20);
 }

@@ -45,6 +45,17 @@ impl Sought {
         }
     }
 
+    /// Whether such a function is behind an operator, a cast or an aggregate, so that no text need name it.
+    fn is_behind_objects(self, rows: &Rows) -> bool {
+        let is = |id: Oid, name: &str| id < FIRST_USER_OID && self.is_builtin(name);
+        // Many of the server's functions are for its operators only, and on no list.
+        let listed = |id, name: &str| is(id, name) && quiet::of_builtin(name).is_some();
+        rows.operators.iter().any(|row| listed(row.function, &row.function_name))
+            || rows.casts.iter().any(|row| listed(row.function, &row.function_name))
+            || rows.operator_classes.iter().any(|row| listed(row.function, &row.function_name))
+            || rows.aggregates.iter().any(|row| is(row.function, &row.function_name))
+    }
+
     /// Whether a stored expression calls such a function, or leads to the server's own relations.
     fn is_called_by(self, tree: &TreeRow) -> bool {
         // A view of the settings sets what is updated in it.
@@ -101,11 +112,20 @@ impl Reach {
     pub(super) fn new(sources: &Sources<'_>, sought: Sought) -> Self {
         let mut search = Search {
             sources,
-            sought,
-            reach: Self::default(),
+            by_themselves: sources.rows.trees.iter().map(|tree| sought.is_called_by(tree)).collect(),
+            reach: Self { everywhere: sought.is_behind_objects(sources.rows), ..Self::default() },
             functions: Oids::default(),
             relations: Oids::default(),
         };
+        for (row, source) in &sources.all {
+            if source.as_ref().is_some_and(|source| sought.is_done_by(source)) {
+                search.function(row);
+            }
+        }
+        if sought != Sought::Anything {
+            // What a rule does is not known.
+            search.relations.extend(sources.rows.rules.iter().map(|rule| rule.relation));
+        }
         while search.round() {}
         search.reach
     }
@@ -118,6 +138,7 @@ pub(super) struct Sources<'r> {
     rows: &'r Rows,
     /// `None`: the configuration says that it leaves nothing behind.
     all: Vec<(&'r FunctionRow, Option<Source>)>,
+    by_oid: HashMap<Oid, usize, foldhash::fast::RandomState>,
 }
 
 impl<'r> Sources<'r> {
@@ -144,7 +165,14 @@ impl<'r> Sources<'r> {
             }
             Some(source)
         };
-        Self { rows, all: rows.functions.iter().map(|row| (row, read(row))).collect() }
+        let by_oid = rows.functions.iter().enumerate().map(|(at, row)| (row.oid, at)).collect();
+        Self { rows, all: rows.functions.iter().map(|row| (row, read(row))).collect(), by_oid }
+    }
+
+    /// A function, unless the configuration says that it leaves nothing behind.
+    fn function(&self, oid: Oid) -> Option<&'r FunctionRow> {
+        let (row, source) = self.all.get(*self.by_oid.get(&oid)?)?;
+        source.is_some().then_some(*row)
     }
 }
 
@@ -176,7 +204,8 @@ fn is_quiet_in_c(row: &FunctionRow) -> bool {
 
 struct Search<'r> {
     sources: &'r Sources<'r>,
-    sought: Sought,
+    /// Which of the trees do it without any function of a user.
+    by_themselves: Vec<bool>,
     reach: Reach,
     functions: Oids,
     relations: Oids,
@@ -188,14 +217,12 @@ impl Search<'_> {
         let before = (self.functions.len(), self.relations.len(), self.reach.everywhere);
         let sources = self.sources;
         for (row, source) in &sources.all {
-            let leads = |source: &Source| self.sought.is_done_by(source) || self.reach.is_named_in(source);
-            if source.as_ref().is_some_and(leads) {
+            let known = self.functions.contains(&row.oid);
+            if !known && source.as_ref().is_some_and(|source| self.reach.is_named_in(source)) {
                 self.function(row);
             }
         }
-        let stateless: HashMap<Oid, bool> =
-            sources.all.iter().map(|(row, source)| (row.oid, source.is_none())).collect();
-        self.objects(&stateless);
+        self.objects();
         before != (self.functions.len(), self.relations.len(), self.reach.everywhere)
     }
 
@@ -206,18 +233,17 @@ impl Search<'_> {
         self.reach.any_relation |= row.takes_row;
     }
 
-    fn objects(&mut self, stateless: &HashMap<Oid, bool>) {
+    fn objects(&mut self) {
         let rows = self.sources.rows;
-        for tree in &rows.trees {
-            let leads = self.sought.is_called_by(tree)
+        for (at, tree) in rows.trees.iter().enumerate() {
+            let leads = self.by_themselves.get(at) == Some(&true)
                 || tree.functions.iter().any(|id| self.functions.contains(id))
                 || tree.relations.iter().any(|id| *id != tree.oid && self.relations.contains(id));
             match &*tree.owner {
                 _ if !leads => (),
                 "domain" => self.reach.everywhere = true,
                 "arguments" | "body" => {
-                    let function = rows.functions.iter().find(|row| row.oid == tree.oid);
-                    if let Some(row) = function.filter(|row| stateless.get(&row.oid) != Some(&true)) {
+                    if let Some(row) = self.sources.function(tree.oid) {
                         self.function(row);
                     }
                 }
@@ -225,21 +251,15 @@ impl Search<'_> {
             }
         }
         let behind = |id: &Oid| self.functions.contains(id);
-        let is = |id: Oid, name: &str| behind(&id) || id < FIRST_USER_OID && self.sought.is_builtin(name);
-        // Operators of the server's own are behind many functions that only they call.
-        let special = |id: Oid, name: &str| {
-            let listed = quiet::of_builtin(name).is_some();
-            behind(&id) || id < FIRST_USER_OID && listed && self.sought.is_builtin(name)
-        };
-        self.reach.everywhere |= rows.operators.iter().any(|row| special(row.function, &row.function_name))
-            || rows.casts.iter().any(|row| special(row.function, &row.function_name))
+        self.reach.everywhere |= rows.operators.iter().any(|row| behind(&row.function))
+            || rows.casts.iter().any(|row| behind(&row.function))
             || rows.types.iter().any(|row| row.functions.iter().any(behind))
-            || rows.operator_classes.iter().any(|row| special(row.function, &row.function_name))
-            || rows.aggregates.iter().any(|row| is(row.function, &row.function_name));
+            || rows.operator_classes.iter().any(|row| behind(&row.function))
+            || rows.aggregates.iter().any(|row| behind(&row.function));
         for trigger in rows.triggers.iter().filter(|trigger| behind(&trigger.function)) {
             self.relations.insert(trigger.relation);
         }
-        if self.sought != Sought::Anything || !self.functions.is_empty() {
+        if !self.functions.is_empty() {
             // What a rule does is not known.
             self.relations.extend(rows.rules.iter().map(|rule| rule.relation));
         }
