@@ -198,7 +198,8 @@ impl View<'_> {
     }
 
     pub(super) fn word_is(&self, at: usize, words: &[&str]) -> bool {
-        self.kind(at) == Some(Kind::Word) && self.name(at).is_some_and(|name| words.contains(&&*name))
+        self.kind(at) == Some(Kind::Word)
+            && words.iter().any(|word| self.bytes(at).eq_ignore_ascii_case(word.as_bytes()))
     }
 
     /// Behind the parenthesis that closes the one at `at`.

@@ -186,7 +186,7 @@ fn ends_in_backslash(view: &View<'_>, at: usize) -> bool {
 fn called(view: &View<'_>) -> Words {
     let name = |at: &usize| view.is(*at + 1, "(") && !(*at > 0 && view.is(*at - 1, ")"));
     let places = view.places().filter(|at| name(at) && !view.word_is(*at, &NOT_CALLED));
-    let cursors: Words =
+    let cursors: Vec<Name> =
         view.places().filter(|at| is_cursor(view, *at)).filter_map(|at| view.name(at)).collect();
     let may = |name: &Name| !cursors.contains(name) || of_builtin(name).is_some();
     places.filter_map(|at| view.name(at)).filter(may).collect()
