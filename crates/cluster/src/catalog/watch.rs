@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pgsplit_route::NodeId;
-use pgsplit_sql::Catalog;
 use pgsplit_sql::catalog::FunctionConfig;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -135,7 +134,8 @@ impl Watcher {
             return Ok(());
         };
         let (version, with) = (self.version + 1, Arc::clone(&functions));
-        let built = tokio::task::spawn_blocking(move || Catalog::build(&rows, &with, version)).await;
+        let before = self.entry.current.load_full();
+        let built = tokio::task::spawn_blocking(move || before.rebuild(&rows, &with, version)).await;
         let catalog =
             built.map_err(|error| Error::Answer(format!("the catalog could not be built: {error}")))?;
         self.entry.current.store(Arc::new(catalog));

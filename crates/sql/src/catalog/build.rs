@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use super::finish::is_named;
 use super::graph::{Graph, Node};
 use super::rows::{FunctionRow, Oid, Rows, TreeRow};
+use super::sources::Read;
 use super::{Catalog, FunctionConfig, listed};
 use crate::analyse::{self, Part};
 use crate::builtin;
@@ -40,7 +41,7 @@ const RUNS_STRINGS: [&str; 9] = [
     "xpath_table",
 ];
 
-pub(super) fn build(rows: &Rows, config: &FunctionConfig, version: u64) -> Catalog {
+pub(super) fn build(rows: &Rows, config: &FunctionConfig, version: u64, before: &Read) -> Catalog {
     let mut builder = Builder { rows, config, graph: Graph::default(), names: Names::new(rows) };
     builder.functions();
     builder.types();
@@ -48,7 +49,7 @@ pub(super) fn build(rows: &Rows, config: &FunctionConfig, version: u64) -> Catal
     builder.relations();
     builder.trees();
     builder.writing();
-    builder.finish(version)
+    builder.finish(version, before)
 }
 
 pub(super) struct Builder<'r> {

@@ -5,8 +5,9 @@ use std::hash::{BuildHasher, Hash, Hasher};
 
 use super::build::{Builder, FIRST_USER_OID, is_harmless};
 use super::graph::{Node, reach};
-use super::reach::{Reach, Sought, Sources};
+use super::reach::{Reach, Sought};
 use super::rows::{FunctionRow, Oid, RelationRow, Rows};
+use super::sources::{Read, Sources};
 use super::{Catalog, Function, FunctionConfig, Further, Map, Relation, Set};
 use crate::builtin;
 use crate::facts::ObjectName;
@@ -36,7 +37,7 @@ impl Builder<'_> {
         self.graph.dependents(functions.chain(views.map(|tree| owner(&tree.owner, tree.oid))))
     }
 
-    pub(super) fn finish(self, version: u64) -> Catalog {
+    pub(super) fn finish(self, version: u64, before: &Read) -> Catalog {
         let code = self.graph.closure([]);
         let bad = self.graph.closure(self.elsewhere());
         let readers = self.readers();
@@ -62,7 +63,7 @@ impl Builder<'_> {
             .collect();
         let operators = self.rows.operators.iter().filter(|row| bad.contains(&Node::Operator(row.oid)));
         let types = self.rows.types.iter().filter(|row| bad.contains(&Node::Type(row.oid)));
-        let sources = Sources::new(self.rows, self.config);
+        let sources = Sources::new(self.rows, self.config, before);
         Catalog {
             version,
             key: key(self.rows, self.config),
@@ -78,6 +79,7 @@ impl Builder<'_> {
             unnamed: Reach::new(&sources, Sought::Anything),
             leaving: Reach::new(&sources, Sought::Leaving),
             altering: Reach::new(&sources, Sought::Altering),
+            read: sources.read(),
             asks_sequences: self.rows.asks_sequences,
             asynchronous: self.rows.asynchronous,
             event_triggers: self.rows.event_triggers,

@@ -12,6 +12,7 @@ mod graph;
 mod quiet;
 mod reach;
 mod rows;
+mod sources;
 
 pub mod queries;
 
@@ -67,6 +68,8 @@ pub struct Catalog {
     leaving: reach::Reach,
     /// What leads to code that may change the catalog.
     altering: reach::Reach,
+    /// What was read of the sources of functions.
+    read: sources::Read,
     asks_sequences: bool,
     asynchronous: bool,
     event_triggers: bool,
@@ -150,6 +153,7 @@ impl Catalog {
             unnamed: reach::Reach::default(),
             leaving: reach::Reach::default(),
             altering: reach::Reach::default(),
+            read: sources::Read::default(),
             asks_sequences: false,
             asynchronous: true,
             event_triggers: true,
@@ -159,7 +163,12 @@ impl Catalog {
 
     /// Builds the snapshot from rows of the system catalogs.
     pub fn build(rows: &Rows, functions: &FunctionConfig, version: u64) -> Catalog {
-        build::build(rows, functions, version)
+        build::build(rows, functions, version, &sources::Read::default())
+    }
+
+    /// The same, for the next snapshot of a database: sources of functions that this one has are not read again.
+    pub fn rebuild(&self, rows: &Rows, functions: &FunctionConfig, version: u64) -> Catalog {
+        build::build(rows, functions, version, &self.read)
     }
 
     /// Custom settings that functions of this database may set, as far as their sources name them.

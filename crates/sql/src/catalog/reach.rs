@@ -2,14 +2,13 @@
 //! relations by their triggers, views, policies and defaults. By words alone, so that too much is found and never too
 //! little.
 
-use std::collections::HashMap;
 use std::hash::BuildHasher;
 
-use super::build::{FIRST_USER_OID, draws_numbers, sets_in_c, support_is_harmless};
+use super::build::{FIRST_USER_OID, support_is_harmless};
 use super::dynamic::{Source, Words, is_lasting, runs_text};
 use super::quiet::{self, Doings, Language};
 use super::rows::{FunctionRow, Oid, Rows, TreeRow};
-use super::{FunctionConfig, listed};
+use super::sources::{Code, Sources};
 
 /// What is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +30,9 @@ impl Sought {
         }
     }
 
-    /// Whether a source does it by itself.
-    fn is_done_by(self, source: &Source) -> bool {
-        self == Self::Anything && source.anything || self.is_in(source.doings)
+    /// Whether a function does it by itself.
+    fn is_done_by(self, code: &Code<'_>) -> bool {
+        self == Self::Anything && code.anything || self.is_in(code.doings)
     }
 
     /// Whether a function of the server does it, of which a user's object makes use.
@@ -117,10 +116,8 @@ impl Reach {
             functions: Oids::default(),
             relations: Oids::default(),
         };
-        for (row, source) in &sources.all {
-            if source.as_ref().is_some_and(|source| sought.is_done_by(source)) {
-                search.function(row);
-            }
+        for code in sources.all.iter().filter(|code| sought.is_done_by(code)) {
+            search.function(code.row);
         }
         if sought != Sought::Anything {
             // What a rule does is not known.
@@ -132,75 +129,6 @@ impl Reach {
 }
 
 type Oids = std::collections::HashSet<Oid, foldhash::fast::RandomState>;
-
-/// The sources of all functions, read once.
-pub(super) struct Sources<'r> {
-    rows: &'r Rows,
-    /// `None`: the configuration says that it leaves nothing behind.
-    all: Vec<(&'r FunctionRow, Option<Source>)>,
-    by_oid: HashMap<Oid, usize, foldhash::fast::RandomState>,
-}
-
-impl<'r> Sources<'r> {
-    pub(super) fn new(rows: &'r Rows, config: &FunctionConfig) -> Self {
-        let functions = rows.functions.iter().map(|row| &*row.name);
-        // A column list looks like a call, and so does a type with a length.
-        let relations = rows.relations.iter().map(|row| &*row.name);
-        let types = rows.types.iter().map(|row| &*row.name);
-        let known: std::collections::HashSet<&str> = functions.chain(relations).chain(types).collect();
-        let bodies: Oids =
-            rows.trees.iter().filter(|tree| tree.owner == "body").map(|tree| tree.oid).collect();
-        // Those of the server quote what is filled in; a user's of these names may not.
-        let quotes = ["format", "quote_ident", "quote_literal", "quote_nullable"];
-        let quotes = quotes.iter().any(|name| rows.functions.iter().any(|row| row.name == *name));
-        let read = |row: &FunctionRow| {
-            let mut source = source_of(row, config)?;
-            let bare = row.language == "sql" && row.source.as_deref().unwrap_or_default().is_empty();
-            if source.calls.iter().any(|name| !known.contains(&**name)) || bare && !bodies.contains(&row.oid)
-            {
-                source.doings = Doings::ALL;
-            }
-            if source.fills && quotes {
-                (source.anything, source.doings) = (true, Doings::ALL);
-            }
-            Some(source)
-        };
-        let by_oid = rows.functions.iter().enumerate().map(|(at, row)| (row.oid, at)).collect();
-        Self { rows, all: rows.functions.iter().map(|row| (row, read(row))).collect(), by_oid }
-    }
-
-    /// A function, unless the configuration says that it leaves nothing behind.
-    fn function(&self, oid: Oid) -> Option<&'r FunctionRow> {
-        let (row, source) = self.all.get(*self.by_oid.get(&oid)?)?;
-        source.is_some().then_some(*row)
-    }
-}
-
-/// What a function may do; `None`: the configuration says that it leaves nothing behind.
-fn source_of(row: &FunctionRow, config: &FunctionConfig) -> Option<Source> {
-    if listed(&config.stateless, Some(&row.schema), &row.name) {
-        return None;
-    }
-    let source = row.source.as_deref().unwrap_or_default();
-    Some(match &*row.language {
-        // What an aggregate calls is looked at itself; the body of a function in the standard's form is a tree.
-        _ if row.kind == "a" => Source::default(),
-        "sql" if source.is_empty() => Source::default(),
-        "sql" => Source::of_sql(source, Language::Sql),
-        "plpgsql" => Source::of_sql(source, Language::PlPgSql),
-        "c" | "internal" => Source {
-            anything: !row.extension && row.language == "c",
-            doings: if is_quiet_in_c(row) { Doings::default() } else { Doings::ALL },
-            ..Source::default()
-        },
-        _ => Source::of_other(source),
-    })
-}
-
-fn is_quiet_in_c(row: &FunctionRow) -> bool {
-    let quiet = row.volatility != "v" || draws_numbers(row) || quiet::QUIET_IN_C.contains(&&*row.name);
-    row.extension && quiet && !runs_text(&row.name) && !sets_in_c(row)
-}
 
 struct Search<'r> {
     sources: &'r Sources<'r>,
@@ -216,10 +144,9 @@ impl Search<'_> {
     fn round(&mut self) -> bool {
         let before = (self.functions.len(), self.relations.len(), self.reach.everywhere);
         let sources = self.sources;
-        for (row, source) in &sources.all {
-            let known = self.functions.contains(&row.oid);
-            if !known && source.as_ref().is_some_and(|source| self.reach.is_named_in(source)) {
-                self.function(row);
+        for code in &sources.all {
+            if !self.functions.contains(&code.row.oid) && self.reach.is_named_in(&code.source) {
+                self.function(code.row);
             }
         }
         self.objects();
