@@ -137,21 +137,34 @@ impl Analyzer {
     /// The facts of a text whose canonical form is known.
     fn found(&self, text: &[u8], form: Form, plain: bool, canonical: &[u8], catalog: &Catalog) -> Arc<Facts> {
         let marker = self.marker.load();
-        let rules = generation(&marker);
+        let under = (self.id, catalog.key(), generation(&marker));
         match form {
             Form::Exact => {
-                let facts = self.remembered(text, canonical, catalog, &marker);
+                let (facts, _) = self.remembered(text, canonical, catalog, &marker);
                 if plain {
-                    recent::put((self.id, catalog.key(), rules), text, &facts);
+                    recent::put(under, text, &facts);
                 }
                 facts
             }
-            Form::Folded => self.remembered(text, canonical, catalog, &marker),
+            Form::Folded => recent::get(under, canonical).unwrap_or_else(|| {
+                let (facts, of_all) = self.remembered(text, canonical, catalog, &marker);
+                if of_all {
+                    recent::put(under, canonical, &facts);
+                }
+                facts
+            }),
             Form::Broken => Arc::new(facts(text, None, catalog, &marker)),
         }
     }
 
-    fn remembered(&self, text: &[u8], canonical: &[u8], catalog: &Catalog, marker: &Marking) -> Arc<Facts> {
+    /// The facts of a text, and whether they are those of all texts of its canonical form.
+    fn remembered(
+        &self,
+        text: &[u8],
+        canonical: &[u8],
+        catalog: &Catalog,
+        marker: &Marking,
+    ) -> (Arc<Facts>, bool) {
         let key = KeyRef {
             catalog: catalog.key(),
             rules: generation(marker),
@@ -160,12 +173,12 @@ impl Analyzer {
             text: canonical,
         };
         let entry = match self.cache.get(&key) {
-            Some(Entry::Facts(facts)) => return facts,
+            Some(Entry::Facts(facts)) => return (facts, true),
             known => known,
         };
         let whole = KeyRef { hash: scan::fingerprint(text), whole: true, text, ..key };
         if let (Some(Entry::Whole), Some(Entry::Facts(facts))) = (&entry, self.cache.get(&whole)) {
-            return facts;
+            return (facts, false);
         }
         let parts = analyse::parts(text);
         let kind = parts.as_deref().map_or(Literals::Ignored, literals);
@@ -179,7 +192,7 @@ impl Analyzer {
                 self.cache.insert(whole.owned(), Entry::Facts(facts.clone()));
             }
         }
-        facts
+        (facts, kind == Literals::Ignored)
     }
 }
 
@@ -199,6 +212,7 @@ impl std::fmt::Debug for Analyzer {
 }
 
 /// What the literals of a text are to its facts.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Literals {
     Ignored,
     Matter,

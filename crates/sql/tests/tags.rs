@@ -35,6 +35,7 @@ fn trace_ids_do_not_multiply_entries() {
 fn traced_texts_are_found_again_by_the_thread() {
     let (analyzer, catalog) = (Analyzer::new(1 << 20), common::catalog());
     let first = analyzer.facts(traced(0).as_bytes(), &catalog);
+    analyzer.facts(traced(0).as_bytes(), &catalog);
     let (again, other) =
         (analyzer.facts(traced(1).as_bytes(), &catalog), analyzer.facts(BASE.as_bytes(), &catalog));
     assert!(Arc::ptr_eq(&again, &other), "the thread keeps one copy for all of them");

@@ -1,10 +1,11 @@
 //! Conditions on what is said around a text: tags and the hint. They are looked at for each statement, so the answer for
-//! the same tags is kept by the thread; tags that no rule asks for, such as a trace id, make no difference to it.
+//! the same tags is kept by the thread, by their number if they have one; tags that no rule asks for, such as a trace id, make
+//! no difference to it.
 
 use std::cell::RefCell;
 
 use pgsplit_sql::scan;
-use pgsplit_sql::tags::{Tags, decoded};
+use pgsplit_sql::tags::{TRACE, Tags, decoded};
 
 use super::mask::Mask;
 use super::pattern::Pattern;
@@ -92,8 +93,13 @@ pub(crate) fn kept(
 ) -> Mask {
     ASKED.with_borrow_mut(|asked| {
         asked.clear();
+        let number =
+            words.tags.as_ref().and_then(Tags::number).filter(|_| !names.iter().any(|name| **name == *TRACE));
+        asked.push(u8::from(number.is_some()));
+        asked.extend_from_slice(number.as_ref().map(|number| number.to_ne_bytes()).as_slice().as_flattened());
         asked.extend_from_slice(words.hint.unwrap_or_default().as_bytes());
-        for tag in words.tags.iter().flat_map(Tags::iter) {
+        let tags = words.tags.iter().filter(|_| number.is_none());
+        for tag in tags.flat_map(Tags::iter) {
             let named = |meant: &[u8]| names.iter().position(|name| name.as_bytes() == meant);
             let encoded = || tag.name.contains(&b'%').then(|| decoded(tag.name));
             let place = named(tag.name).or_else(|| named(encoded()?.as_bytes()));

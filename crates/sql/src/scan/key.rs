@@ -69,15 +69,13 @@ fn push(text: &[u8], token: Token, out: &mut Vec<u8>) {
     if !out.is_empty() {
         out.push(b' ');
     }
-    match token.kind {
-        Kind::String => out.extend_from_slice(b"''"),
-        Kind::Number => out.push(b'0'),
-        Kind::Word => {
-            let from = out.len();
-            out.extend_from_slice(token.bytes(text));
-            out.get_mut(from..).unwrap_or_default().make_ascii_lowercase();
-        }
-        _ => out.extend_from_slice(token.bytes(text)),
+    match (token.kind, token.bytes(text)) {
+        (Kind::String, _) => out.extend_from_slice(b"''"),
+        (Kind::Number, _) => out.push(b'0'),
+        // Most words are too short for a copy and a pass over it.
+        (Kind::Word, word) => out.extend(word.iter().map(u8::to_ascii_lowercase)),
+        (_, [byte]) => out.push(*byte),
+        (_, bytes) => out.extend_from_slice(bytes),
     }
 }
 

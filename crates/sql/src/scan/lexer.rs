@@ -94,11 +94,13 @@ impl<'t> Lexer<'t> {
         self.open
     }
 
+    #[inline]
     fn at(&self, pos: usize) -> u8 {
         self.text.get(pos).copied().unwrap_or(0)
     }
 
     /// The end of a run of bytes of a class.
+    #[inline]
     fn run(&self, pos: usize, class: u8) -> usize {
         let rest = self.text.get(pos..).unwrap_or_default();
         pos + rest.iter().position(|byte| !is(*byte, class)).unwrap_or(rest.len())
@@ -107,15 +109,17 @@ impl<'t> Lexer<'t> {
     /// Passes over blanks and comments. False when a comment has no end.
     fn skip_blanks(&mut self, mut comment: impl FnMut(Range<usize>)) -> bool {
         loop {
-            self.pos = self.run(self.pos, BLANK);
+            while is(self.at(self.pos), BLANK) {
+                self.pos += 1;
+            }
             let start = self.pos;
-            match (self.at(start), self.at(start + 1)) {
-                (b'-', b'-') => {
+            match self.at(start) {
+                b'-' if self.at(start + 1) == b'-' => {
                     self.pos = self.line_end(start);
                     self.open = self.pos >= self.text.len();
                     comment(start..self.pos);
                 }
-                (b'/', b'*') => match self.comment_end(start + 2) {
+                b'/' if self.at(start + 1) == b'*' => match self.comment_end(start + 2) {
                     Some(end) => {
                         self.pos = end;
                         comment(start..end);
@@ -201,12 +205,17 @@ impl<'t> Lexer<'t> {
 
     /// What begins with a letter: a word, unless the letter prefixes a string.
     fn word(&self, start: usize) -> (Kind, usize) {
+        let end = self.run(start + 1, IDENT);
+        // A prefix is one letter, and what follows it is part of no word.
+        if end > start + 1 {
+            return (Kind::Word, end);
+        }
         match (self.at(start), self.at(start + 1), self.at(start + 2)) {
             (b'e' | b'E', b'\'', _) => self.string(start + 2, true),
             (b'b' | b'B' | b'x' | b'X' | b'n' | b'N', b'\'', _) => self.string(start + 2, false),
             (b'u' | b'U', b'&', b'\'') => self.string(start + 3, false),
             (b'u' | b'U', b'&', b'"') => self.quoted(start + 3, Kind::UnicodeQuoted),
-            _ => (Kind::Word, self.run(start + 1, IDENT)),
+            _ => (Kind::Word, end),
         }
     }
 
@@ -299,6 +308,7 @@ impl<'t> Lexer<'t> {
 impl Iterator for Lexer<'_> {
     type Item = Token;
 
+    #[inline]
     fn next(&mut self) -> Option<Token> {
         let whole = self.skip_blanks(|_| ());
         let start = self.pos;

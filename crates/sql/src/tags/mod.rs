@@ -4,11 +4,16 @@
 //! or, failing that, in one before it. Rails' older form `key:value` and Prisma 6's `key=value` are read as well. A
 //! comment is a tag comment only if all of it is made of pairs. A hint is `/* pgsplit: word */`.
 
+mod known;
+
 use std::borrow::Cow;
 
 use memchr::memchr2;
 
 use crate::scan::{Around, comments};
+
+/// The tag of a trace id (W3C Trace Context), which is another one with each call.
+pub const TRACE: &str = "traceparent";
 
 /// Tags that are read of one comment.
 const MOST: usize = 64;
@@ -22,6 +27,8 @@ pub struct Tags<'t> {
     body: &'t [u8],
     places: [Place; KEPT],
     count: usize,
+    /// See [`Tags::number`].
+    number: u64,
 }
 
 /// Where a name begins and ends, and its value.
@@ -54,7 +61,7 @@ impl<'t> Tags<'t> {
                 return None;
             }
         }
-        (count > 0).then_some(Tags { body, places, count })
+        (count > 0).then_some(Tags { body, places, count, number: 0 })
     }
 
     /// Each of them, in order.
@@ -71,6 +78,12 @@ impl<'t> Tags<'t> {
     /// The value of a tag, decoded.
     pub fn get(&self, name: &str) -> Option<Cow<'t, str>> {
         self.iter().find(|tag| decoded(tag.name) == name).map(|tag| decoded(tag.value))
+    }
+
+    /// A number that this thread gives to all comments that differ in the value of `traceparent` only, once it has met such
+    /// twice: what was worked out from other tags can be kept by it.
+    pub fn number(&self) -> Option<u64> {
+        (self.number > 0).then_some(self.number)
     }
 
     /// The body of the comment.
@@ -221,6 +234,10 @@ impl<'t> Around<'t> {
         if self.before.len().max(self.behind.len()) < SHORTEST {
             return (None, None);
         }
+        if self.before.len() < SHORTEST { known::said(self.behind, || self.read()) } else { self.read() }
+    }
+
+    fn read(&self) -> (Option<&'t str>, Option<Tags<'t>>) {
         let (mut word, mut last) = (None, None);
         for body in comments(self.behind) {
             match hint(body) {
