@@ -228,7 +228,7 @@ impl Cluster {
             shared.judged(|judge| judge.changed(id, &settings));
         }
         for (id, settings) in changes.new {
-            shared.judged(|judge| judge.added(id, &settings, shared.positions.progress(id)));
+            shared.judged(|judge| judge.added([id, id], &settings, shared.positions.progress(id)));
             shared.watch(id);
         }
         Ok(())
@@ -335,7 +335,7 @@ impl Shared {
         let _numbering = self.numbering.lock().unwrap_or_else(PoisonError::into_inner);
         let (id, settings) = self.roster.add(first)?;
         assign(id);
-        self.judged(|judge| judge.added(id, &settings, self.positions.progress(id)));
+        self.judged(|judge| judge.added([id, first], &settings, self.positions.progress(id)));
         self.watch_node(id, std::future::ready(()));
         Some(id)
     }

@@ -48,6 +48,7 @@ struct Incarnation {
 
 struct Known {
     id: NodeId,
+    named: NodeId,
     name: Arc<str>,
     address: Arc<str>,
     zone: Arc<str>,
@@ -106,16 +107,17 @@ impl Judge {
         }
     }
 
-    /// A node has come. Nobody waits until it was asked, if those that were there have been.
+    /// A node has come, which goes by the name of `named`. Nobody waits until it was asked, if those that were there have
+    /// been.
     pub(crate) fn added(
         &mut self,
-        id: NodeId,
+        [id, named]: [NodeId; 2],
         settings: &NodeSettings,
         progress: Arc<Progress>,
     ) -> Vec<Event> {
         debug_assert_eq!(id.index(), self.nodes.len(), "numbers are given in turn");
         let asked = self.is_ready();
-        self.nodes.push(Known { asked, ..Known::new(id, settings, progress) });
+        self.nodes.push(Known { asked, named, ..Known::new(id, settings, progress) });
         Vec::new()
     }
 
@@ -311,6 +313,7 @@ impl Judge {
         let answer = node.answer.as_ref();
         Node {
             id: node.id,
+            named: node.named,
             name: Arc::clone(&node.name),
             address: Arc::clone(&node.address),
             resolved: Arc::clone(&node.resolved),
@@ -366,6 +369,7 @@ impl Known {
     fn new(id: NodeId, settings: &NodeSettings, progress: Arc<Progress>) -> Self {
         Self {
             id,
+            named: id,
             name: Arc::clone(&settings.name),
             address: settings.address().into(),
             zone: Arc::clone(&settings.zone),

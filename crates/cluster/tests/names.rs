@@ -8,13 +8,19 @@ use std::sync::{Arc, Mutex};
 
 use common::{Watched, node};
 use pgsplit_cluster::{NodeSettings, Resolver};
-use pgsplit_route::{NodeState, Role, View};
+use pgsplit_route::{Aim, NodeState, Role, View};
 
 /// The nodes that are reached, by name, each with its address and what it is.
 fn up(view: &View) -> Vec<(String, u16, Role)> {
     let up = view.nodes.iter().filter(|node| node.state == NodeState::Up);
     let port = |addresses: &[SocketAddr]| addresses.first().map_or(0, SocketAddr::port);
     up.map(|node| (node.name.to_string(), port(&node.resolved), node.role)).collect()
+}
+
+/// The nodes that a hint of this word asks for.
+fn meant(view: &View, word: &str) -> Vec<String> {
+    let Some(Aim::Nodes(nodes)) = Aim::of_word(word, view) else { return Vec::new() };
+    view.nodes.iter().filter(|node| nodes.has(node)).map(|node| node.name.to_string()).collect()
 }
 
 #[test]
@@ -36,6 +42,8 @@ fn every_address_of_a_name_is_a_node() {
     let names: Vec<_> = found.iter().map(|(name, ..)| name.as_str()).collect();
     assert_eq!(names, ["db", "db/2", "db/3"]);
     assert_eq!(found.iter().filter(|(.., role)| *role == Role::Replica).count(), 2);
+    assert_eq!(meant(&watched.view(), "db"), ["db", "db/2", "db/3"], "a rule's target, or a hint");
+    assert_eq!(meant(&watched.view(), "db/2"), ["db/2"]);
     let primary = watched.view().primary.unwrap();
 
     // A replica's address goes away: the others stay what they were.

@@ -56,7 +56,7 @@ impl Among {
         let near = self.max_lag.map_or(node.within_max_lag, |most| node.lag <= most);
         let wanted = match self.aim {
             // A weight of 0 keeps a node out of the balancing, and not from those who name it.
-            Aim::Nodes(nodes) => nodes.has(node.id),
+            Aim::Nodes(nodes) => nodes.has(node),
             Aim::Replica => node.weight > 0,
             Aim::Primary => false,
         };
@@ -111,8 +111,8 @@ pub fn pick(view: &View, among: Among, wanted: &Wanted, random: u32) -> Option<N
 
 /// Statements in flight per unit of weight that a node of the own zone may have before others are looked at.
 const SLACK: u32 = 8;
-/// Replicas whose lags differ by less are alike.
-const LAG: u128 = 100;
+/// Replicas whose lags differ by less are alike, in milliseconds.
+const LAG: u32 = 100;
 
 /// One of those that qualify, by the policy.
 fn choose(view: &View, policy: Policy, fits: impl Fn(&Node) -> bool, random: u32) -> Option<&Node> {
@@ -137,8 +137,8 @@ fn choose(view: &View, policy: Policy, fits: impl Fn(&Node) -> bool, random: u32
     };
     let second = nth(others(), at)?;
     // Of equals the one that can satisfy more reads, and else the first, which was drawn by its weight.
-    let cost = |node: &Node| (cost(node, policy), node.lag.as_millis() / LAG);
-    Some(if cost(second) < cost(first) { second } else { first })
+    let order = cost(second, policy).cmp(&cost(first, policy)).then_with(|| lag(second).cmp(&lag(first)));
+    Some(if order.is_lt() { second } else { first })
 }
 
 /// 2^32 divided by the golden ratio: multiples of it are spread evenly.
@@ -162,6 +162,14 @@ fn share(node: &Node) -> u64 {
 /// Statements in flight per unit of weight.
 fn load(node: &Node) -> u64 {
     u64::from(node.load()) * u64::from(Node::WHOLE) * u64::from(Node::WHOLE) / share(node)
+}
+
+/// Its lag in units of [`LAG`].
+fn lag(node: &Node) -> u64 {
+    node.lag
+        .as_secs()
+        .saturating_mul(u64::from(1000 / LAG))
+        .saturating_add(u64::from(node.lag.subsec_millis() / LAG))
 }
 
 fn cost(node: &Node, policy: Policy) -> u64 {

@@ -88,7 +88,7 @@ impl Asked<'_> {
     /// The replicas that come into question for a read, but for those that have failed it already.
     #[must_use]
     pub fn among(&self, excluded: Excluded) -> Among {
-        let aim = self.aim().map_or(Aim::Replica, |(aim, _)| aim);
+        let aim = self.hint.or_else(|| self.rule?.aim).unwrap_or(Aim::Replica);
         Among { aim, excluded, max_lag: self.rule.and_then(|rule| rule.max_lag) }
     }
 }
@@ -136,7 +136,7 @@ pub fn decide(
         return Decision::new(Target::Replica(node), reason);
     }
     if let (Aim::Nodes(nodes), Some(primary)) = (aim, view.primary)
-        && nodes.has(primary)
+        && view.node(primary).is_some_and(|node| nodes.has(node))
     {
         // The node that was asked for is the primary now.
         return Decision::new(Target::Primary, reason);

@@ -90,6 +90,8 @@ pub enum NodeState {
 pub struct Node {
     /// Its place in the configuration.
     pub id: NodeId,
+    /// The node of the configuration whose name it goes by: itself, but for the further servers of a name that leads to several.
+    pub named: NodeId,
     /// Its name in metrics and rules.
     pub name: Arc<str>,
     /// `host:port` as configured.
@@ -135,6 +137,7 @@ impl Node {
     pub fn new(id: u16, name: &str, address: &str) -> Self {
         Self {
             id: NodeId(id),
+            named: NodeId(id),
             name: name.into(),
             address: address.into(),
             resolved: Arc::new([]),

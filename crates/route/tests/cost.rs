@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pgsplit_config::Config;
-use pgsplit_route::rules::{SearchPath, Speaker, Words};
+use pgsplit_route::rules::{Speaker, Words};
 use pgsplit_route::{Asked, Excluded, Node, NodeId, Role, Rules, SessionView, View, Wanted, decide};
 use pgsplit_sql::{Analyzer, Catalog};
 
@@ -69,7 +69,7 @@ fn a_decision_with_a_hundred_rules() {
         let (hint, tags) = around.said();
         let words = Words { hint, tags };
         let of_words = rules.of_words(&words);
-        let found = rules.find(facts, &catalog, session, of_words, SearchPath::default);
+        let found = rules.find(facts, &catalog, session, of_words, Arc::default);
         assert_eq!(found.rule.is_some(), text.len() > PRISMA.len());
         let rule = found.rule.and_then(|id| rules.get(id));
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use pgsplit_config::Config;
 use pgsplit_route::Rules;
-use pgsplit_route::rules::{SearchPath, Speaker, Words};
+use pgsplit_route::rules::{Speaker, Words};
 use pgsplit_sql::{Analyzer, Catalog};
 
 /// Bytes for facts.
@@ -55,7 +55,7 @@ fn a_million_texts() {
         );
         let (facts, around) = analyzer.read(text.as_bytes(), &catalog);
         let words = rules.of_words(&Words { hint: around.hint(), tags: around.tags() });
-        met += u32::from(rules.find(&facts, &catalog, session, words, SearchPath::default).rule.is_some());
+        met += u32::from(rules.find(&facts, &catalog, session, words, Arc::default).rule.is_some());
         if n == 1000 {
             before = resident();
         }

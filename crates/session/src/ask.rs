@@ -87,6 +87,15 @@ pub(crate) struct Audience {
     generation: u64,
     settings: Option<Arc<Settings>>,
     rules: Mask,
+    path: Option<KnownPath>,
+}
+
+/// A search_path, and what it was made of.
+#[derive(Debug)]
+struct KnownPath {
+    settings: Arc<Settings>,
+    default: Option<Arc<String>>,
+    path: Arc<SearchPath>,
 }
 
 impl Session {
@@ -105,7 +114,8 @@ impl Session {
         let of_words = rules.of_words(&Words { hint: word, tags: words.tags });
         let mut audience = self.audience.take().unwrap_or_default();
         let of_session = self.of_session(&mut audience);
-        let found = rules.find(facts, catalog, of_session, of_words, || self.search_path());
+        let path = || self.search_path(&mut audience.path);
+        let found = rules.find(facts, catalog, of_session, of_words, path);
         self.audience = Some(audience);
         Ask { hint, found, prepares: false, refused, level, position }
     }
@@ -127,20 +137,29 @@ impl Session {
                 client,
                 share,
             };
-            *known = Audience {
-                generation: rules.generation(),
-                settings: Some(Arc::clone(current)),
-                rules: rules.of_session(&speaker),
-            };
+            known.generation = rules.generation();
+            known.settings = Some(Arc::clone(current));
+            known.rules = rules.of_session(&speaker);
         }
         known.rules
     }
 
-    fn search_path(&self) -> SearchPath {
-        let settings = self.state.settings.current();
+    /// The schemas in which names are looked for; made anew when a setting has changed.
+    fn search_path(&self, known: &mut Option<KnownPath>) -> Arc<SearchPath> {
+        let (settings, default) = (self.state.settings.current(), self.users.search_path());
+        let address = |default: &Option<Arc<String>>| default.as_ref().map(Arc::as_ptr);
+        if let Some(known) = known
+            && Arc::ptr_eq(&known.settings, settings)
+            && address(&known.default) == address(&default)
+        {
+            return Arc::clone(&known.path);
+        }
         let role = settings.get(b"role").filter(|role| *role != b"none");
         let user = role.or_else(|| settings.get(b"session_authorization")).unwrap_or(&self.users.key.user);
-        SearchPath::new(self.search_path_setting().as_deref(), &String::from_utf8_lossy(user))
+        let path = SearchPath::new(self.search_path_setting().as_deref(), &String::from_utf8_lossy(user));
+        let (settings, path) = (Arc::clone(settings), Arc::new(path));
+        *known = Some(KnownPath { settings, default, path: Arc::clone(&path) });
+        path
     }
 
     /// The session's own search_path, or else what its role, its database or the server has it set to, if that is known.

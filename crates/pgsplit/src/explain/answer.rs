@@ -84,7 +84,7 @@ fn candidates(considered: &Considered, ground: &Ground) -> Vec<Arc<str>> {
     let to_replica = matches!(considered.decision.target, Target::Replica(_)) && !ground.shadow;
     let fits = |node: &&Node| match considered.aim {
         _ if !to_replica => view.primary == Some(node.id),
-        Some(Aim::Nodes(nodes)) => nodes.has(node.id) && node.is_replica(),
+        Some(Aim::Nodes(nodes)) => nodes.has(node) && node.is_replica(),
         _ => node.takes_reads(),
     };
     view.listed().filter(fits).map(|node| node.name.clone()).collect()

@@ -114,7 +114,7 @@ impl Ground {
         let words = Words { hint: words.hint.filter(|_| self.hints), ..words };
         let rules = &self.rules;
         let (of_session, of_words) = (rules.of_session(speaker), rules.of_words(&words));
-        let found = rules.find(facts, catalog, of_session, of_words, || path.clone());
+        let found = rules.find(facts, catalog, of_session, of_words, || Arc::new(path.clone()));
         let rule = found.rule.and_then(|id| rules.get(id));
         let hint = self.aim(words.hint);
         let refused = self.moment.refused(facts, speaker);

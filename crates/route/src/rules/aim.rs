@@ -2,7 +2,7 @@
 
 use pgsplit_config::Target;
 
-use crate::view::{NodeId, View};
+use crate::view::{Node, View};
 
 /// The primary, the replicas, or some nodes by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,10 +20,10 @@ pub enum Aim {
 pub struct NodeSet(u64);
 
 impl NodeSet {
-    /// Whether a node is in it.
+    /// Whether a node is in it. The name of several servers means all of them.
     #[must_use]
-    pub fn has(self, node: NodeId) -> bool {
-        self.0 & bit(node.index()) != 0
+    pub fn has(self, node: &Node) -> bool {
+        self.0 & (bit(node.id.index()) | bit(node.named.index())) != 0
     }
 }
 

@@ -1,11 +1,13 @@
 //! All rules, in order.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pgsplit_config as config;
 use pgsplit_sql::facts::Noted;
 use pgsplit_sql::{Catalog, Facts, Marker};
 
+use super::counters::Counters;
 use super::mask::{MOST_RULES, Mask, depend, hold};
 use super::path::SearchPath;
 use super::people::{SessionCondition, Speaker};
@@ -22,6 +24,8 @@ pub struct RuleId(pub u16);
 pub struct Rules {
     generation: u64,
     rules: Box<[Rule]>,
+    /// Of rules that were there once, by name: one that comes back goes on counting.
+    gone: Box<[(Arc<str>, Arc<Counters>)]>,
     /// Those that change nothing.
     shadow: Mask,
     /// Those that ask neither for tags nor for a hint.
@@ -48,17 +52,19 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// Makes rules ready. `nodes` are the names of the configured nodes, in order; a rule that was there `before` goes on
-    /// counting. Rules beyond [`MOST_RULES`] are left out; the configuration's checks refuse them.
+    /// Makes rules ready. `nodes` are the names of the configured nodes, in order; a rule that was there `before`, or before
+    /// that, goes on counting. Rules beyond [`MOST_RULES`] are left out; the configuration's checks refuse them.
     #[must_use]
     pub fn new(rules: &[config::Rule], nodes: &[&str], before: Option<&Self>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let counters = |name: &str| {
-            let same = before.and_then(|before| before.rules.iter().find(|rule| *rule.name == *name));
-            same.map(|rule| rule.counters.clone()).unwrap_or_default()
+        let mut gone: Vec<_> = before.into_iter().flat_map(Self::counted).collect();
+        let mut counters = |name: &str| {
+            let same = gone.iter().position(|(known, _)| **known == *name);
+            same.map(|at| gone.remove(at).1).unwrap_or_default()
         };
         let ready = |rule: &config::Rule| Rule::new(rule, nodes, counters(&rule.name));
         let rules: Box<[Rule]> = rules.iter().take(MOST_RULES).map(ready).collect();
+        gone.truncate(MOST_RULES);
         let mask = |holds: fn(&Rule) -> bool| {
             let mut mask = Mask::NONE;
             rules.iter().enumerate().filter(|(_, rule)| holds(rule)).for_each(|(at, _)| mask.add(at));
@@ -79,8 +85,15 @@ impl Rules {
             asks_for_words: conditions().next().is_some(),
             tags: tags.into(),
             asks_for_application,
+            gone: gone.into(),
             rules,
         }
+    }
+
+    /// The counters of all rules that are or were there, by name.
+    fn counted(&self) -> impl Iterator<Item = (Arc<str>, Arc<Counters>)> {
+        let present = self.rules.iter().map(|rule| (rule.name.clone(), rule.counters.clone()));
+        present.chain(self.gone.iter().cloned())
     }
 
     /// Whether there are none.
@@ -166,7 +179,7 @@ impl Rules {
         catalog: &Catalog,
         session: Mask,
         words: Mask,
-        path: impl FnOnce() -> SearchPath,
+        path: impl FnOnce() -> Arc<SearchPath>,
     ) -> Found {
         let noted =
             if facts.noted.generation == self.generation { facts.noted } else { self.mark(facts, catalog) };
@@ -176,11 +189,10 @@ impl Rules {
             return found;
         }
         let doubtful = depend(&noted);
-        let (mut ask, mut known) = (Some(path), None);
+        let (mut ask, mut known) = (Some(path), None::<Arc<SearchPath>>);
         for at in meeting.iter() {
             if doubtful.has(at) {
-                let path =
-                    &*known.get_or_insert_with(|| ask.take().map_or_else(SearchPath::default, |ask| ask()));
+                let path = &**known.get_or_insert_with(|| ask.take().map(|ask| ask()).unwrap_or_default());
                 let text = Text { facts, catalog, path: Some(path) };
                 if self.rules.get(at).is_none_or(|rule| holds(rule, text) != Holds::Yes) {
                     continue;

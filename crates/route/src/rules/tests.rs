@@ -62,7 +62,7 @@ impl<'a> Said<'a> {
         let words = Words { hint, tags };
         let path = SearchPath::new(self.path, self.speaker.user);
         let (session, of_words) = (self.rules.of_session(&self.speaker), self.rules.of_words(&words));
-        let found = self.rules.find(&facts, &catalog, session, of_words, || path.clone());
+        let found = self.rules.find(&facts, &catalog, session, of_words, || Arc::new(path.clone()));
         let told = self.rules.tell(&facts, &catalog, &self.speaker, words, &path);
         let decides = told.iter().position(|told| told.outcome == TellOf::Decides);
         assert_eq!(decides, found.rule.map(|id| usize::from(id.0)), "explain says something else: {sql}");
@@ -261,6 +261,9 @@ fn counters_survive_by_name() {
     let after = Rules::new(&config.rules, &["a"], Some(&before));
     assert_eq!(after.iter().next().unwrap().counters.figures().stale, 1);
     assert_ne!(before.generation(), after.generation());
+    let without = Rules::new(&[], &["a"], Some(&after));
+    let back = Rules::new(&config.rules, &["a"], Some(&without));
+    assert_eq!(back.iter().next().unwrap().counters.figures().stale, 1, "it was away for one reload");
 }
 
 #[test]
@@ -269,7 +272,7 @@ fn facts_that_other_rules_have_marked_are_marked_anew() {
     let (old, new) = (Arc::new(one("match.tables = 'Session'")), Arc::new(one("match.tables = 'Region'")));
     let sql = br#"select * from "Region""#;
     let find = |rules: &Rules, facts: &pgsplit_sql::Facts| {
-        rules.find(facts, &catalog, Mask::ALL, Mask::ALL, SearchPath::default).rule
+        rules.find(facts, &catalog, Mask::ALL, Mask::ALL, Arc::default).rule
     };
     analyzer.set_marker(old.clone());
     let facts = analyzer.facts(sql, &catalog);

@@ -42,7 +42,7 @@ impl Side {
             (Target::Replica(_), _) if self.ground.shadow => (primary.to_owned(), "shadow".to_owned()),
             (Target::Replica(_), reason) => match rule.and_then(|rule| rule.aim) {
                 Some(Aim::Nodes(nodes)) => {
-                    let named = self.ground.view.nodes.iter().filter(|node| nodes.has(node.id));
+                    let named = self.ground.view.nodes.iter().filter(|node| nodes.has(node));
                     let names: Vec<&str> = named.map(|node| &*node.name).collect();
                     (names.join(", "), reason.to_string())
                 }
