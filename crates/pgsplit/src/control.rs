@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use pgsplit_admin::{ControlFigures, ControlSource, NodeFigures, Reload};
 use pgsplit_auth::StoredPassword;
 use pgsplit_cluster::{CatalogHandle, Cluster, Lookup};
@@ -212,7 +212,7 @@ impl fmt::Debug for Watched {
 }
 
 impl CatalogSource for Watched {
-    fn load(&self) -> Arc<Catalog> {
+    fn load(&self) -> Guard<Arc<Catalog>> {
         self.0.load()
     }
 
@@ -250,8 +250,8 @@ impl CatalogSource for Watched {
 struct Unwatched(Arc<Catalog>);
 
 impl CatalogSource for Unwatched {
-    fn load(&self) -> Arc<Catalog> {
-        self.0.clone()
+    fn load(&self) -> Guard<Arc<Catalog>> {
+        Guard::from_inner(self.0.clone())
     }
 
     fn is_stale(&self) -> bool {

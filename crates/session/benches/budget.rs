@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use pgsplit_config::ConsistencyLevel;
 use pgsplit_net::{ClientTls, ServerTls, Stream};
 use pgsplit_pool::{Environment, OpenError, PoolSettings, Pools, Report};
@@ -310,8 +310,8 @@ impl Control for Fixed {
 }
 
 impl CatalogSource for Fixed {
-    fn load(&self) -> Arc<Catalog> {
-        self.catalog.clone()
+    fn load(&self) -> Guard<Arc<Catalog>> {
+        Guard::from_inner(self.catalog.clone())
     }
 
     fn is_stale(&self) -> bool {

@@ -89,6 +89,9 @@ impl Session {
             return;
         }
         let Found { rule, shadow } = attempt.ask.found;
+        if rule.is_none() && shadow.is_none() {
+            return;
+        }
         let settings = Arc::clone(&self.settings);
         let get = |id| settings.rules.get(id);
         let for_replicas = |rule: &Rule| rule.aim.is_some_and(|aim| aim != Aim::Primary);

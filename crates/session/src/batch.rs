@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::Guard;
 use pgsplit_sql::{Around, Catalog, Effects, Facts, NotRead, Verdict};
 use pgsplit_wire::frontend::{Bind, Kind, Parse, execute, target};
 use pgsplit_wire::{Frame, FrameError, build, next_frame};
@@ -63,7 +64,8 @@ impl Session {
             return self.skip(end).await;
         }
         self.tally.begin();
-        let catalog = self.facts_of_catalog().await;
+        // Kept until the batch is sent, which may be long.
+        let catalog = Guard::into_inner(self.facts_of_catalog().await);
         let Ok(mut survey) = self.survey(bytes, &catalog) else {
             return self.malformed_batch(bytes, end).await;
         };

@@ -187,10 +187,11 @@ impl Session {
     }
 
     async fn checkout(&mut self, node: NodeId) -> Result<Result<Box<Server>, CheckoutError>, NoLink> {
-        let Some(pool) = self.users.pool(node).cloned() else { return Ok(Err(CheckoutError::NoNode)) };
+        let Some(pool) = self.users.pool(node) else { return Ok(Err(CheckoutError::NoNode)) };
         if let Some(server) = pool.try_take(self.state.settings.current(), self.state.settings.base()) {
             return Ok(Ok(server));
         }
+        let pool = Arc::clone(pool);
         self.handle.set_state(ClientState::Waiting);
         self.unless_cancelled(Box::pin(self.wait_for(pool))).await
     }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::Guard;
 use pgsplit_auth::StoredPassword;
 use pgsplit_route::{Need, NodeId, Sample};
 use pgsplit_sql::Catalog;
@@ -65,8 +66,8 @@ pub trait Control: fmt::Debug + Send + Sync {
 
 /// The facts of one database's catalog, kept up to date by the control plane.
 pub trait CatalogSource: fmt::Debug + Send + Sync {
-    /// The latest facts.
-    fn load(&self) -> Arc<Catalog>;
+    /// The latest facts. Not to be kept: the guard is there so that threads do not count together who reads them.
+    fn load(&self) -> Guard<Arc<Catalog>>;
 
     /// A change of the catalog has been seen since they were read.
     fn is_stale(&self) -> bool;

@@ -52,6 +52,7 @@ impl Session {
             ask: self.asks_for(&facts, &catalog, words),
         };
         self.begin_unit(&catalog);
+        drop(catalog);
         self.runs(&facts);
         let database = self.database();
         attempt.reads.add(&self.shared.marks, database, &facts.read);

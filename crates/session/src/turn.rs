@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use arc_swap::Guard;
 use bytes::{Buf, Bytes, BytesMut};
 use pgsplit_route::retry::{Again, Cause};
 use pgsplit_route::rules::Ended;
@@ -202,8 +203,8 @@ impl Session {
 
     /// Waits for that, but no longer than `most`, and no longer than until the catalog is known as of `mark`.
     async fn listen(&mut self, most: Option<Duration>, mark: Option<u64>) -> Result<Relayed, End> {
-        let (idle, catalog) = (self.is_idle(), Arc::clone(&self.catalog));
-        let mut settled = mark.map(|mark| catalog.settled(mark));
+        let (idle, catalog) = (self.is_idle(), mark.map(|_| Arc::clone(&self.catalog)));
+        let mut settled = catalog.as_ref().zip(mark).map(|(catalog, mark)| catalog.settled(mark));
         let heard = poll_fn(|cx| match (self.poll_next(cx), &mut settled) {
             (Poll::Pending, Some(settled)) => settled.as_mut().poll(cx).map(|()| Ok(Relayed::Answered)),
             (polled, _) => polled,
@@ -218,9 +219,13 @@ impl Session {
     }
 
     /// The facts of the catalog; waited for when a change of it has just been seen and something is to be decided.
-    pub(crate) async fn facts_of_catalog(&self) -> Arc<Catalog> {
+    pub(crate) async fn facts_of_catalog(&self) -> Guard<Arc<Catalog>> {
         let behind = || self.catalog.is_stale() || !self.catalog.is_settled(self.suspected);
-        if self.link.is_none() && behind() { self.catalog.fresh().await } else { self.catalog.load() }
+        if self.link.is_none() && behind() {
+            Guard::from_inner(self.catalog.fresh().await)
+        } else {
+            self.catalog.load()
+        }
     }
 
     /// Decides, takes a connection, sends, and relays until the unit is answered; runs it again elsewhere where that

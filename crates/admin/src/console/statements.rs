@@ -121,8 +121,8 @@ pub(super) fn tables(shared: &Shared) -> Vec<Vec<Value>> {
     let statements = shared.statistics.all().statements;
     let mut catalogs: BTreeMap<&str, Arc<Catalog>> = BTreeMap::new();
     for one in &statements {
-        let catalog =
-            catalogs.entry(&one.database).or_insert_with(|| shared.control.catalog(&one.database).load());
+        let load = || Arc::clone(&shared.control.catalog(&one.database).load());
+        let catalog = catalogs.entry(&one.database).or_insert_with(load);
         // A view's tables have their schemas with them, what is written in the text perhaps not.
         let named = |names: &[ObjectName]| -> BTreeSet<String> {
             names.iter().map(|name| full_name(one, catalog, name)).collect()

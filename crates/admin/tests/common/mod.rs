@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use pgsplit_admin::{ControlFigures, ControlSource, NodeFigures, Reload, Sources};
 use pgsplit_net::{ClientTls, ServerTls};
 use pgsplit_pool::{Environment, OpenError, PoolSettings, Pools, Report};
@@ -66,8 +66,8 @@ impl Control for Nobody {
 }
 
 impl CatalogSource for Nobody {
-    fn load(&self) -> Arc<Catalog> {
-        Arc::new(Catalog::unknown())
+    fn load(&self) -> Guard<Arc<Catalog>> {
+        Guard::from_inner(Arc::new(Catalog::unknown()))
     }
 
     fn is_stale(&self) -> bool {
@@ -95,7 +95,7 @@ impl CatalogSource for Nobody {
     }
 
     fn fresh(&self) -> Later<'_, Arc<Catalog>> {
-        Box::pin(async { self.load() })
+        Box::pin(async { Guard::into_inner(self.load()) })
     }
 }
 

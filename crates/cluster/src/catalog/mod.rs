@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use pgsplit_sql::Catalog;
 use tokio::sync::{Notify, Semaphore, watch as published};
 use tokio::time::{Instant, timeout_at};
@@ -63,9 +63,9 @@ struct Progress {
 impl CatalogHandle {
     /// The catalog as it was last read; [`Catalog::unknown`] before the first read and while none succeeds.
     #[must_use]
-    pub fn load(&self) -> Arc<Catalog> {
+    pub fn load(&self) -> Guard<Arc<Catalog>> {
         self.0.touch();
-        self.0.current.load_full()
+        self.0.current.load()
     }
 
     /// A change was reported that the published catalog does not have.
