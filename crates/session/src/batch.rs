@@ -69,6 +69,9 @@ impl Session {
         let Ok(mut survey) = self.survey(bytes, &catalog) else {
             return self.malformed_batch(bytes, end).await;
         };
+        for facts in &survey.parsed {
+            self.make_way(facts).await;
+        }
         if survey.token && !self.fetch_token(end).await? {
             return Ok(());
         }

@@ -92,6 +92,8 @@ impl Touched {
 
     fn add(&mut self, facts: &Facts) {
         self.any |= facts.written.any;
+        // What VACUUM notes in pg_class has no transaction whose commit would be flushed (RecordTransactionCommit in xact.c).
+        self.asynchronous |= facts.written.any && facts.statements.iter().any(|one| one.command.is_vacuum());
         self.shown |= facts.shown;
         self.commits |= facts.effects.intersects(Effects::TX_CONTROL);
         self.keys(&facts.written.keys);

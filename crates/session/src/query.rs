@@ -53,6 +53,7 @@ impl Session {
         };
         self.begin_unit(&catalog);
         drop(catalog);
+        self.make_way(&facts).await;
         self.runs(&facts);
         let database = self.database();
         attempt.reads.add(&self.shared.marks, database, &facts.read);

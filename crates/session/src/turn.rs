@@ -228,6 +228,14 @@ impl Session {
         }
     }
 
+    /// Before a VACUUM: a reading of the catalog that is under way would have it keep what no other snapshot sees any more,
+    /// and a table just loaded would not be all visible behind it. So it waits for the reading, as everybody else does.
+    pub(crate) async fn make_way(&self, facts: &Facts) {
+        if facts.single().is_some_and(|one| one.command.is_vacuum()) && self.catalog.is_stale() {
+            self.catalog.fresh().await;
+        }
+    }
+
     /// Decides, takes a connection, sends, and relays until the unit is answered; runs it again elsewhere where that
     /// is allowed.
     pub(crate) async fn attempt(&mut self, attempt: &Attempt, put: Put<'_>) -> Result<(), End> {

@@ -386,7 +386,11 @@ impl Written {
                     || traces::runs_hidden_code(&part.outline, catalog)
                     || part.outline.keyword_calls.iter().any(|name| catalog.may_write(name))
             }
-            false => effects.intersects(hidden) || part.command == Command::CommitPrepared,
+            // What VACUUM, ANALYZE, CLUSTER and REINDEX find and change is in the catalogs.
+            false => {
+                effects.intersects(hidden)
+                    || matches!(part.command, Command::CommitPrepared | Command::Utility(_))
+            }
         };
         // It follows every foreign key, with or without an action.
         self.any |= part.command == Command::Truncate && part.outline.has("cascade");

@@ -23,7 +23,32 @@ pub(crate) fn scenes() -> Vec<Scene> {
         ("no replica at all", no_replica),
         ("the primary restarts", primary_restarts),
         ("the primary is away", primary_away),
+        ("what VACUUM and its like note in the catalogs", vacuum),
     ]
+}
+
+/// VACUUM commits without a flush, so that replicas are behind for longer than after other statements; and ANALYZE,
+/// CLUSTER and REINDEX change nothing but catalogs, too.
+fn vacuum(cluster: &Cluster) {
+    let proxy = proxy(cluster, "");
+    let mut a = proxy.client(&Account::POSTGRES, "app").unwrap();
+    let known = "SELECT concat_ws(' ', relpages, reltuples, relallvisible, relfilenode) FROM pg_class \
+                 WHERE relname IN ('loaded', 'of_loaded') ORDER BY relname";
+    for round in 0..10 {
+        run(&mut a, &["CREATE TABLE loaded (id int)", "CREATE INDEX of_loaded ON loaded (id)"]);
+        for utility in
+            ["VACUUM loaded", "ANALYZE loaded", "CLUSTER loaded USING of_loaded", "REINDEX TABLE loaded"]
+        {
+            run(&mut a, &["INSERT INTO loaded SELECT generate_series(1, 2000)", utility]);
+            let seen = value(&mut a, known);
+            assert_eq!(
+                seen,
+                cluster.primary().sql("app", &format!("{known} LIMIT 1")).unwrap(),
+                "{round}: {utility}"
+            );
+        }
+        run(&mut a, &["DROP TABLE loaded"]);
+    }
 }
 
 /// A proxy that is not waited for: the test kit's waits for every node.

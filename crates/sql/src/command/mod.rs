@@ -136,6 +136,11 @@ pub enum Command {
 }
 
 impl Command {
+    /// VACUUM.
+    pub fn is_vacuum(&self) -> bool {
+        matches!(self, Command::Utility(keyword) if **keyword == *"vacuum")
+    }
+
     /// The keywords that stand for the command, in upper case, except where the first keyword is all that is known of
     /// it; queries of all forms are SELECT.
     pub fn keywords(&self) -> &str {
