@@ -72,8 +72,11 @@ fn push(text: &[u8], token: Token, out: &mut Vec<u8>) {
     match (token.kind, token.bytes(text)) {
         (Kind::String, _) => out.extend_from_slice(b"''"),
         (Kind::Number, _) => out.push(b'0'),
-        // Most words are too short for a copy and a pass over it.
-        (Kind::Word, word) => out.extend(word.iter().map(u8::to_ascii_lowercase)),
+        (Kind::Word, word) => {
+            let from = out.len();
+            out.extend_from_slice(word);
+            out.get_mut(from..).unwrap_or_default().make_ascii_lowercase();
+        }
         (_, [byte]) => out.push(*byte),
         (_, bytes) => out.extend_from_slice(bytes),
     }
