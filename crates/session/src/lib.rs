@@ -40,6 +40,7 @@ mod phase;
 mod prepared;
 mod query;
 mod question;
+mod readings;
 mod refusals;
 mod registry;
 mod relay;
